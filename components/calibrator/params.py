@@ -1,0 +1,60 @@
+"""What a user may say to Calibrator."""
+
+from typing import Literal
+
+from typing_extensions import Self
+
+from pydantic import Field, model_validator
+
+from ..params import Params
+
+
+class ThresholdParams(Params):
+    """What the operating point is chosen for, on val."""
+
+    objective: Literal[
+        "f_beta", "expected_cost", "recall_at_precision", "precision_at_recall", "balanced_accuracy"
+    ] = "f_beta"
+    beta: float = Field(1.0, gt=0, description="f_beta")
+    precision: float | None = Field(None, gt=0, le=1, description="recall_at_precision")
+    recall: float | None = Field(None, gt=0, le=1, description="precision_at_recall")
+    cost_matrix: dict[str, dict[str, float]] = Field(
+        {}, description="expected_cost: true class -> predicted class -> cost"
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needs = {
+            "recall_at_precision": ("precision", self.precision),
+            "precision_at_recall": ("recall", self.recall),
+            "expected_cost": ("cost_matrix", self.cost_matrix or None),
+        }
+        if self.objective in needs:
+            name, value = needs[self.objective]
+            if value is None:
+                raise ValueError(f"objective {self.objective} needs `{name}`")
+        return self
+
+
+class CalibrateOptions(Params):
+    """How probabilities are corrected and the operating point is picked."""
+
+    prior_correction: bool = Field(
+        True, description="undo what sampling rates and class weights did to the prior"
+    )
+    method: Literal["auto", "none", "platt", "isotonic", "temperature"] = Field(
+        "auto",
+        description="fitted on val after the prior correction; auto: platt (binary) or "
+        "temperature (multiclass) where the prior correction is not exact or ECE on val is "
+        "above max_ece, else none",
+    )
+    max_ece: float = Field(0.01, gt=0, lt=1)
+    threshold: ThresholdParams = ThresholdParams()
+
+
+class CalibratorParams(CalibrateOptions):
+    """Calibrator's parameters."""
+
+    label: str = Field(min_length=1)
+    weight: str | None = None
+    seed: int = Field(0, ge=0)

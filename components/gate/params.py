@@ -1,0 +1,58 @@
+"""What a user may demand of a model before it is pushed."""
+
+from typing import Literal
+
+from typing_extensions import Self
+
+from pydantic import Field, model_validator
+
+from ..params import Params
+
+GateMetric = Literal[
+    "auc", "auc_pr", "precision", "recall", "f1", "balanced_accuracy", "brier", "ece"
+]
+
+
+class AbsoluteGate(Params):
+    """The candidate's metric on test has a lower or an upper bound."""
+
+    metric: GateMetric
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("needs `min` or `max`")
+        return self
+
+
+class ChampionGate(Params):
+    """The candidate's metric on test may be worse than the champion's by at most max_loss."""
+
+    metric: GateMetric
+    max_loss: float = Field(0.0, description="0.01: may be 0.01 worse; -0.01: must be better")
+
+
+class SliceGate(AbsoluteGate):
+    """An absolute gate or champion gate on each value of a column, where it can be judged."""
+
+    column: str
+    values: tuple[str, ...] = Field((), description="all values when empty")
+    min_examples: int = Field(100, ge=1)
+    min_positives: int = Field(10, ge=0, description="rows of the positive (smallest) class")
+    max_loss: float | None = Field(None, description="against the champion on the same slice")
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.min is None and self.max is None and self.max_loss is None:
+            raise ValueError("needs `min`, `max` or `max_loss`")
+        return self
+
+
+class GateParams(Params):
+    """Gate's parameters."""
+
+    absolute: tuple[AbsoluteGate, ...] = ()
+    champion: tuple[ChampionGate, ...] = (ChampionGate(metric="auc_pr", max_loss=0.005),)
+    slices: tuple[SliceGate, ...] = ()

@@ -1,0 +1,44 @@
+"""What a user may say to ImbalanceDetector."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from ..class_weights import ClassWeightParams
+from ..params import Params
+
+Severity = Literal["none", "mild", "moderate", "extreme"]
+
+
+class FailOn(Params):
+    """Conditions under which the run stops before anything is trained; None switches one off."""
+
+    severity: Literal["mild", "moderate", "extreme"] | None = None
+    imbalance_ratio_above: float | None = Field(None, gt=1)
+    class_smaller_than: int = Field(2, ge=2, description="rows in train")
+    class_missing_in_split: bool = True
+    unlabelled: bool = True
+    label_outside_schema: bool = True
+    prior_shift_above: float | None = Field(
+        None, gt=0, le=1, description="total variation distance of class shares between splits"
+    )
+    anomalies: Literal["fail", "warn", "ignore"] = "warn"
+
+
+class CheckOptions(Params):
+    """What is looked at beside the label's counts, and what stops the run."""
+
+    slices: tuple[str, ...] = Field((), description="columns whose values are counted by class")
+    folds: int = Field(5, ge=2, description="to judge which classes are too small to be folded")
+    fail_on: FailOn = FailOn()
+
+
+class DetectorParams(CheckOptions):
+    """ImbalanceDetector's parameters."""
+
+    label: str = Field(min_length=1)
+    positive: str | None = Field(
+        None, description="positive class of a binary label; the smaller class when not given"
+    )
+    k_neighbors: int = Field(5, ge=1, description="to judge which classes are too small for SMOTE")
+    class_weights: ClassWeightParams = ClassWeightParams()

@@ -1,0 +1,18 @@
+"""Names that more than one room must agree on. Each stands here and nowhere else."""
+
+ROW_ID = "_row_id"
+"""int64 feature: a row's identity, a 64-bit hash of its features (hashing.row_ids)."""
+
+TRAIN, VAL, TEST = "train", "val", "test"
+SPLITS = (TRAIN, VAL, TEST)
+
+# Outputs of a trained model's `serving_default` (Trainer) and of the pushed one (Calibrator).
+LOGITS = "logits"  # float32 [n, n_classes], Trainer's model
+PROBABILITIES = "probabilities"  # float32 [n, n_classes], calibrated
+PROBABILITY = "probability"  # float32 [n]: of the positive class (binary), of the decision (else)
+DECISION = "decision"  # int64 [n]: class index after the operating point
+LABEL = "label"  # string [n]: the decision's class name
+LABEL_INDEX = "label_index"  # TFMA's label: the row's true class index, by the evaluation signature
+
+EXTRA_DIR = "assets.extra/tfx_imbalance"
+"""Folder in the pushed SavedModel with the champion's own reports and train statistics."""

@@ -1,0 +1,39 @@
+"""What Trainer did."""
+
+from typing import ClassVar
+
+from ..report import Kind, Report
+
+
+class Epoch(Report):
+    """One epoch; val figures are on the val split."""
+
+    schema_name: ClassVar[str] = "epoch"
+    epoch: int
+    seconds: float
+    train_loss: float
+    val_loss: float
+    val_auc_pr: float
+    val_recall: dict[str, float]
+    """class -> recall on val by the arg max of the raw scores."""
+
+
+class Training(Report):
+    """Content of a TrainingReport artifact."""
+
+    schema_name: ClassVar[str] = "training_report"
+
+    learner: str
+    """Name of the learner, or the dotted name of the user's run_fn."""
+    device: str
+    """For people, such as 'CPU (2 cores)' or '2 x NVIDIA H100'."""
+    mixed_precision: bool
+    class_weights: dict[str, float]
+    """class -> weight in the loss, in class order; all 1 where none were asked for."""
+    factors: dict[str, float]
+    """class -> factor by which training moved the prior (the weights, for a weighted loss)."""
+    kind: Kind
+    rows: int
+    seconds: float
+    best_epoch: int | None
+    history: list[Epoch]

@@ -1,0 +1,1 @@
+"""Config, DAG, runners and command line of tfx-imbalance."""
