@@ -1,5 +1,7 @@
 """Errors that are the user's or the data's, told in one line without a traceback."""
 
+import re
+
 
 class ImbalanceError(Exception):
     """Base of the errors whose message is meant for the user as it stands."""
@@ -17,3 +19,24 @@ class DataCheckError(ImbalanceError):
     """The data was read but a configured check forbids training on it."""
 
     exit_code = 4
+
+
+_RAISED = re.compile(
+    rf"{re.escape(__name__)}\.({UserError.__name__}|{DataCheckError.__name__}): "
+    r"(.*?)(?: \[while running [^\]]*\]| \[\"?'[^\]]*|\n|$)"
+)
+
+
+def find_in_text(text: str) -> ImbalanceError | None:
+    """The last of our errors that is quoted in `text`, as Beam does with what a DoFn raised."""
+    found = list(_RAISED.finditer(text))
+    if not found:
+        return _disk_full(text)
+    kind, message = found[-1].groups()
+    return {"UserError": UserError, "DataCheckError": DataCheckError}[kind](message)
+
+
+def _disk_full(text: str) -> UserError | None:
+    if "No space left on device" in text:
+        return UserError("no space left on the disk of output.runs_dir or of the temporary folder")
+    return None

@@ -1,0 +1,346 @@
+"""What a user may say, in one object: read from YAML, checked before anything runs.
+
+Importing this module costs no TensorFlow: `tfx-imbalance --help` stays quick.
+"""
+
+import difflib
+import importlib.util
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from typing_extensions import Self
+
+from ..components.calibrator.params import CalibrateOptions, CalibratorParams
+from ..components.class_weights import ClassWeightParams
+from ..components.drift_check.params import DriftParams
+from ..components.errors import UserError
+from ..components.example_gen.params import DataOptions, IngestParams, SplitParams
+from ..components.gate.params import GateParams
+from ..components.imbalance_detector.params import CheckOptions, DetectorParams
+from ..components.params import Params
+from ..components.rebalancer.params import RebalanceOptions, RebalanceParams
+from ..components.trainer.params import TrainerParams, TrainOptions
+from .preprocessing_params import PreprocessingParams
+
+NODES = (
+    "StratifiedExampleGen",
+    "StatisticsGen",
+    "Transform",
+    "Rebalancer",
+    "Evaluator",
+)
+"""Nodes that run on Beam and may have options of their own."""
+
+
+class DataSection(DataOptions):
+    """Where the rows are and what each column is for."""
+
+    path: str = Field(min_length=1, description="file, folder or pattern; relative to the config")
+    positive: str | None = Field(
+        None, description="positive class of a binary label; the smaller class when not given"
+    )
+    schema_file: str | None = Field(
+        None, description="curated TFDV schema (.pbtxt); inferred from train when not given"
+    )
+
+
+class EvaluateSection(Params):
+    """What is measured on test beside the whole of it."""
+
+    slices: tuple[str, ...] = Field((), description="columns whose values are slices")
+
+
+class OutputSection(Params):
+    """Where runs and pushed models go; relative to the working directory."""
+
+    runs_dir: str = "runs"
+    serving_dir: str | None = Field(None, description="<runs_dir>/<name>/serving when not given")
+
+
+class MetadataSection(Params):
+    """Where ML Metadata keeps the lineage."""
+
+    kind: Literal["sqlite", "mysql", "postgresql"] = "sqlite"
+    path: str | None = Field(None, description="sqlite file; <runs_dir>/<name>/metadata.sqlite")
+    host: str | None = None
+    port: int | None = Field(None, ge=1, le=65535)
+    database: str | None = None
+    user: str | None = None
+    password_env: str | None = Field(
+        None, description="environment variable with the password; never the password itself"
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        missing = [k for k in ("host", "database", "user") if getattr(self, k) is None]
+        if self.kind != "sqlite" and missing:
+            raise ValueError(f"kind {self.kind} needs {', '.join(missing)}")
+        return self
+
+
+class BeamSection(Params):
+    """Beam pipeline options, passed through as they are."""
+
+    default: tuple[str, ...] = Field((), description="for every Beam node; the local runner's own")
+    nodes: dict[Literal[NODES], tuple[str, ...]] = Field(  # type: ignore[valid-type]
+        {}, description="node -> its own options, after the default ones"
+    )
+
+
+class Config(Params):
+    """A pipeline: data to pushed model."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="names the run folder")
+    seed: int = Field(0, ge=0)
+    data: DataSection
+    split: SplitParams = SplitParams()
+    checks: CheckOptions = CheckOptions()
+    preprocessing: PreprocessingParams = PreprocessingParams()
+    rebalance: RebalanceOptions = RebalanceOptions()
+    class_weights: ClassWeightParams = ClassWeightParams()
+    train: TrainOptions = TrainOptions()
+    calibrate: CalibrateOptions = CalibrateOptions()
+    evaluate: EvaluateSection = EvaluateSection()
+    gates: GateParams = GateParams()
+    drift: DriftParams = DriftParams()
+    output: OutputSection = OutputSection()
+    metadata: MetadataSection = MetadataSection()
+    beam: BeamSection = BeamSection()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        special = {
+            "data.exclude": self.data.exclude,
+            "data.weight": (self.data.weight,),
+            "data.group_by": (self.data.group_by,),
+        }
+        for path, columns in special.items():
+            if self.data.label in columns:
+                raise ValueError(f"{path}: {self.data.label!r} is data.label")
+        excluded = set(self.data.exclude)
+        for path, columns in {
+            "data.weight": (self.data.weight,),
+            "evaluate.slices": self.evaluate.slices,
+            "checks.slices": self.checks.slices,
+            "gates.slices": tuple(gate.column for gate in self.gates.slices),
+        }.items():
+            if lost := [c for c in columns if c in excluded]:
+                raise ValueError(f"{path}: {', '.join(map(repr, lost))} is in data.exclude")
+        if "{SPAN}" in self.data.path and self.split.mode != "stable":
+            raise ValueError(
+                "split.mode: found 'exact', a path with {SPAN} needs 'stable', since with moving "
+                "cuts the champion would have been trained on today's test rows"
+            )
+        return self
+
+    def check_columns(self, columns: Iterable[str]) -> None:
+        """Checks the columns that the config names against those that the data has.
+
+        Raises:
+          UserError: every name that the data lacks, with the nearest ones it has.
+        """
+        has = set(columns)
+        named = {
+            "evaluate.slices": self.evaluate.slices,
+            "checks.slices": self.checks.slices,
+            "gates.slices": tuple(gate.column for gate in self.gates.slices),
+            "preprocessing.categorical": self.preprocessing.categorical,
+        }
+        wrong = []
+        for path, names in named.items():
+            for name in names:
+                if name not in has:
+                    near = difflib.get_close_matches(name, has, n=3)
+                    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "see its header"
+                    wrong.append(f"{path}: the data has no column {name!r}; {hint}")
+        if wrong:
+            raise UserError("\n".join(wrong))
+
+    def check_code(self) -> None:
+        """Checks that the user's own functions can be found, without running their modules.
+
+        Raises:
+          UserError: every one that cannot.
+        """
+        wrong = []
+        for path, name in {
+            "preprocessing.fn": self.preprocessing.fn,
+            "train.run_fn": self.train.run_fn,
+        }.items():
+            if name is None:
+                continue
+            module, _, function = name.rpartition(".")
+            try:
+                found = bool(module and function) and importlib.util.find_spec(module)
+            except ModuleNotFoundError:
+                found = None
+            if not found:
+                wrong.append(
+                    f"{path}: found {name!r}; expected package.module.function of a module that "
+                    "lies in the working directory, on PYTHONPATH or is installed"
+                )
+        if wrong:
+            raise UserError("\n".join(wrong))
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """Columns that Evaluator slices by: those asked for, and those that a gate judges."""
+        return tuple(dict.fromkeys([*self.evaluate.slices, *(g.column for g in self.gates.slices)]))
+
+    @property
+    def ingest(self) -> IngestParams:
+        """StratifiedExampleGen's parameters."""
+        options = self.data.model_dump(include=set(DataOptions.model_fields))
+        return IngestParams(**options, split=self.split, seed=self.seed)
+
+    @property
+    def detector(self) -> DetectorParams:
+        """ImbalanceDetector's parameters."""
+        return DetectorParams(
+            **self.checks.model_dump(),
+            label=self.data.label,
+            positive=self.data.positive,
+            k_neighbors=self.rebalance.k_neighbors,
+            class_weights=self.class_weights,
+        )
+
+    @property
+    def rebalancer(self) -> RebalanceParams:
+        """Rebalancer's parameters."""
+        return RebalanceParams(**self.rebalance.model_dump(), seed=self.seed)
+
+    @property
+    def trainer(self) -> TrainerParams:
+        """Trainer's parameters."""
+        return TrainerParams(
+            **self.train.model_dump(),
+            class_weights=self.class_weights,
+            label=self.data.label,
+            weight=self.data.weight,
+            seed=self.seed,
+        )
+
+    @property
+    def calibrator(self) -> CalibratorParams:
+        """Calibrator's parameters."""
+        return CalibratorParams(
+            **self.calibrate.model_dump(),
+            label=self.data.label,
+            weight=self.data.weight,
+            seed=self.seed,
+        )
+
+
+def load_config(path: str | Path) -> Config:
+    """Reads and checks a YAML config; relative data paths become relative to the config's folder.
+
+    Raises:
+      UserError: every mistake in it at once, each with its path, the value and what is allowed.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such config file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    try:
+        raw = yaml.load(text, _UniqueKeyLoader)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: expected sections such as `name:` and `data:`, found {_show(raw)}")
+    config = parse_config(raw, str(path))
+    data = config.data
+    here = path.resolve().parent
+    resolved = data.model_copy(
+        update={
+            "path": _beside(here, data.path),
+            "schema_file": data.schema_file and _beside(here, data.schema_file),
+        }
+    )
+    return config.model_copy(update={"data": resolved})
+
+
+def parse_config(raw: dict[str, Any], source: str) -> Config:
+    """Checks a config given as plain data.
+
+    Raises:
+      UserError: as `load_config`; `source` names where it came from.
+    """
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        said: dict[str, list[str]] = {}  # a union fails once for each of its branches
+        for mistake in error.errors():
+            what, expected = _in_words(mistake)
+            said.setdefault(what, []).append(expected)
+        lines = (what + " or ".join(dict.fromkeys(e)) for what, e in said.items())
+        raise UserError("\n".join(f"{source}: {line}" for line in lines)) from None
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML lets a key stand twice and keeps the last; here that is a mistake."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _beside(folder: Path, path: str) -> str:
+    return path if re.match(r"^[a-z0-9]+://", path) else str(folder / Path(path).expanduser())
+
+
+def _in_words(error: ErrorDetails) -> tuple[str, str]:
+    """One pydantic error as 'path: found VALUE; ' and what was expected."""
+    location = [part for part in error["loc"] if not _is_union_branch(part)]
+    path = ".".join(str(part) for part in location)
+    if error["type"] == "extra_forbidden":
+        known = sorted(_fields_at(location[:-1]))
+        near = difflib.get_close_matches(str(location[-1]), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        return f"{path}: unknown key; ", hint
+    if error["type"] == "missing":
+        return f"{path}: missing; ", "it must be given"
+    message = error["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
+    message = message.replace("Input should be", "expected").replace("a valid ", "a ")
+    if error["type"] == "value_error":
+        return f"{path}: " if path else "", message
+    if error["type"] == "string_type" and isinstance(error["input"], bool | int | float):
+        message += " (YAML takes a bare yes, no, true or number for another type: quote it)"
+    return f"{path}: found {_show(error['input'])}; ", message
+
+
+def _is_union_branch(part: str | int) -> bool:
+    """Pydantic names the branch of a union it tried ('float', 'dict[str,int]', 'literal[...]')."""
+    return isinstance(part, str) and bool(
+        re.match(r"^(float|int|str|literal\[.*|dict\[.*|constrained-.*|tuple\[.*|\[key\])$", part)
+    )
+
+
+def _fields_at(location: list[str | int]) -> set[str]:
+    model: Any = Config
+    for part in location:
+        if isinstance(part, int) or not hasattr(model, "model_fields"):
+            continue
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        arguments = [a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")]
+        model = arguments[0] if arguments else annotation
+    return set(getattr(model, "model_fields", ()))
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

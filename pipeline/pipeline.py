@@ -1,0 +1,241 @@
+"""The DAG: one function, the same for every orchestrator."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import tensorflow_data_validation as tfdv
+from tfx import v1 as tfx
+from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.orchestration.metadata import ConnectionConfigType
+from tfx.proto import transform_pb2
+from tfx.types import Channel
+from tfx_bsl.public.proto import slicing_spec_pb2
+
+from ..components.calibrator.component import Calibrator
+from ..components.champion.component import ChampionLoader
+from ..components.drift_check.component import DriftCheck
+from ..components.example_gen.component import StratifiedExampleGen
+from ..components.fingerprint import code_fingerprint
+from ..components.gate.component import Gate
+from ..components.imbalance_detector.component import ImbalanceDetector
+from ..components.names import ROW_ID, SPLITS, TEST, TRAIN, VAL
+from ..components.rebalancer.component import Rebalancer
+from ..components.reporter.component import Reporter
+from ..components.trainer.component import Trainer
+from .config import Config
+from .evaluation import eval_config
+from .preprocessing import transform_config
+
+PREPROCESSING_FN = "tfx_imbalance.pipeline.preprocessing.preprocessing_fn"
+RANK_HISTOGRAM_BUCKETS = 1000
+"""Classes and slice values are counted exactly up to this many."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known about the data and the registry when the DAG is built.
+
+    Attributes:
+      columns: the data's columns that are features, label or weight.
+      n_classes: number of classes of the label.
+      champion_version: newest version in the registry; '' for none.
+      context: what Reporter tells about the run: name, run id, seed, versions, config.
+      timings_path: file in which the runner keeps the nodes' times; '' for none.
+    """
+
+    columns: tuple[str, ...]
+    n_classes: int
+    champion_version: str = ""
+    context: dict[str, object] = field(default_factory=dict)
+    timings_path: str = ""
+
+
+def create_pipeline(
+    config: Config,
+    facts: Facts,
+    *,
+    pipeline_root: str,
+    serving_dir: str,
+    metadata: ConnectionConfigType | None = None,
+    beam_args: Iterable[str] = (),
+) -> tfx.dsl.Pipeline:
+    """Builds the pipeline that the config describes.
+
+    Args:
+      config: the checked config.
+      facts: what is known of data and registry beforehand.
+      pipeline_root: where artifacts go.
+      serving_dir: registry folder of pushed models.
+      metadata: connection to ML Metadata; None where the orchestrator has its own.
+      beam_args: options of every Beam node, before those of `config.beam`.
+    """
+    example_gen = StratifiedExampleGen(path=config.data.path, params=config.ingest)
+    raw = example_gen.outputs["examples"]
+
+    statistics_gen = tfx.components.StatisticsGen(
+        examples=raw, stats_options=_stats_options(config, facts.columns)
+    )
+    statistics = statistics_gen.outputs["statistics"]
+
+    schema_gen = (
+        tfx.components.ImportSchemaGen(schema_file=config.data.schema_file)
+        if config.data.schema_file
+        else tfx.components.SchemaGen(
+            statistics=statistics, exclude_splits=[s for s in SPLITS if s != TRAIN]
+        )
+    )
+    schema = schema_gen.outputs["schema"]
+    validator = tfx.components.ExampleValidator(statistics=statistics, schema=schema)
+
+    detector = ImbalanceDetector(
+        statistics=statistics,
+        schema=schema,
+        anomalies=validator.outputs["anomalies"],
+        params=config.detector,
+    )
+    imbalance_report = detector.outputs["report"]
+
+    transform = tfx.components.Transform(
+        examples=raw,
+        schema=schema,
+        preprocessing_fn=PREPROCESSING_FN,
+        splits_config=transform_pb2.SplitsConfig(analyze=[TRAIN], transform=[TRAIN, VAL]),
+        custom_config={
+            **transform_config(config.preprocessing, label=config.data.label, weight=config.data.weight),
+            "code_fingerprint": _preprocessing_fingerprint(config),
+        },
+        disable_statistics=True,
+        disable_analyzer_cache=True,
+    )
+    transform.add_upstream_node(detector)  # a failed data check stops the run here
+
+    examples = transform.outputs["transformed_examples"]
+    transform_graph = transform.outputs["transform_graph"]
+    nodes: list[BaseComponent] = [
+        example_gen,
+        statistics_gen,
+        schema_gen,
+        validator,
+        detector,
+        transform,
+    ]
+
+    rebalance_report: Channel | None = None
+    if config.rebalance.method != "none":
+        rebalancer = Rebalancer(
+            examples=examples,
+            transform_graph=transform_graph,
+            imbalance_report=imbalance_report,
+            params=config.rebalancer,
+        )
+        examples, rebalance_report = rebalancer.outputs["examples"], rebalancer.outputs["report"]
+        nodes.append(rebalancer)
+
+    trainer = Trainer(
+        examples=examples,
+        transform_graph=transform_graph,
+        schema=schema,
+        imbalance_report=imbalance_report,
+        rebalance_report=rebalance_report,
+        params=config.trainer,
+    )
+    calibrator = Calibrator(
+        model=trainer.outputs["model"],
+        examples=raw,
+        imbalance_report=imbalance_report,
+        rebalance_report=rebalance_report,
+        training_report=trainer.outputs["report"],
+        statistics=statistics,
+        params=config.calibrator,
+    )
+    model = calibrator.outputs["model"]
+    champion = ChampionLoader(
+        imbalance_report=imbalance_report,
+        registry_dir=serving_dir,
+        version=facts.champion_version,
+    )
+    evaluator = tfx.components.Evaluator(
+        examples=raw,
+        model=model,
+        baseline_model=champion.outputs["model"],
+        eval_config=eval_config(
+            n_classes=facts.n_classes, weight=config.data.weight, slices=config.slices
+        ),
+        example_splits=[TEST],
+    )
+    gate = Gate(
+        evaluation=evaluator.outputs["evaluation"],
+        model=model,
+        calibration_report=calibrator.outputs["report"],
+        imbalance_report=imbalance_report,
+        champion=champion.outputs["champion"],
+        params=config.gates,
+    )
+    pusher = tfx.components.Pusher(
+        model=model,
+        model_blessing=gate.outputs["blessing"],
+        push_destination=tfx.proto.PushDestination(
+            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=serving_dir)
+        ),
+    )
+    drift = DriftCheck(
+        statistics=statistics,
+        imbalance_report=imbalance_report,
+        champion=champion.outputs["champion"],
+        champion_statistics=champion.outputs["statistics"],
+        params=config.drift,
+    )
+    reporter = Reporter(
+        imbalance_report=imbalance_report,
+        rebalance_report=rebalance_report,
+        training_report=trainer.outputs["report"],
+        calibration_report=calibrator.outputs["report"],
+        gate_report=gate.outputs["report"],
+        drift_report=drift.outputs["report"],
+        champion=champion.outputs["champion"],
+        model=model,
+        examples=raw,
+        pushed_model=pusher.outputs["pushed_model"],
+        context=json.dumps(facts.context, sort_keys=True),
+        timings_path=facts.timings_path,
+    )
+    nodes += [trainer, calibrator, champion, evaluator, gate, pusher, drift, reporter]
+    _set_beam_options(nodes, config, tuple(beam_args))
+    return tfx.dsl.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=pipeline_root,
+        components=nodes,
+        enable_cache=True,
+        metadata_connection_config=metadata,
+    )
+
+
+def _stats_options(config: Config, columns: tuple[str, ...]) -> tfdv.StatsOptions:
+    slicing = None
+    if config.checks.slices:
+        slicing = slicing_spec_pb2.SlicingConfig()
+        for column in config.checks.slices:
+            slicing.slicing_specs.add(feature_keys=[column])
+    return tfdv.StatsOptions(
+        feature_allowlist=[column for column in columns if column != ROW_ID],
+        num_rank_histogram_buckets=RANK_HISTOGRAM_BUCKETS,
+        slicing_config=slicing,
+    )
+
+
+def _preprocessing_fingerprint(config: Config) -> str:
+    modules = ["tfx_imbalance.pipeline.preprocessing"]
+    if config.preprocessing.fn:
+        modules.append(config.preprocessing.fn.rpartition(".")[0])
+    return code_fingerprint(*modules)
+
+
+def _set_beam_options(
+    nodes: Iterable[BaseComponent], config: Config, beam_args: tuple[str, ...]
+) -> None:
+    for node in nodes:
+        if isinstance(node, BaseBeamComponent):
+            own = config.beam.nodes.get(node.id, ())  # type: ignore[call-overload]
+            node.with_beam_pipeline_args([*beam_args, *config.beam.default, *own])
