@@ -156,7 +156,11 @@ class Config(Params):
             for name in names:
                 if name not in has:
                     near = difflib.get_close_matches(name, has, n=3)
-                    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "see its header"
+                    hint = (
+                        f"did you mean {' or '.join(map(repr, near))}?"
+                        if near
+                        else "see its header"
+                    )
                     wrong.append(f"{path}: the data has no column {name!r}; {hint}")
         if wrong:
             raise UserError("\n".join(wrong))
@@ -254,7 +258,9 @@ def load_config(path: str | Path) -> Config:
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
-        raise UserError(f"{path}: expected sections such as `name:` and `data:`, found {_show(raw)}")
+        raise UserError(
+            f"{path}: expected sections such as `name:` and `data:`, found {_show(raw)}"
+        )
     config = parse_config(raw, str(path))
     data = config.data
     here = path.resolve().parent

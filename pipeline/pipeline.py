@@ -1,8 +1,7 @@
 """The DAG: one function, the same for every orchestrator."""
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import tensorflow_data_validation as tfdv
 from tfx import v1 as tfx
@@ -23,6 +22,7 @@ from ..components.imbalance_detector.component import ImbalanceDetector
 from ..components.names import ROW_ID, SPLITS, TEST, TRAIN, VAL
 from ..components.rebalancer.component import Rebalancer
 from ..components.reporter.component import Reporter
+from ..components.reporter.params import RunContext
 from ..components.trainer.component import Trainer
 from .config import Config
 from .evaluation import eval_config
@@ -41,15 +41,13 @@ class Facts:
       columns: the data's columns that are features, label or weight.
       n_classes: number of classes of the label.
       champion_version: newest version in the registry; '' for none.
-      context: what Reporter tells about the run: name, run id, seed, versions, config.
-      timings_path: file in which the runner keeps the nodes' times; '' for none.
+      context: what Reporter tells about the run.
     """
 
     columns: tuple[str, ...]
     n_classes: int
+    context: RunContext
     champion_version: str = ""
-    context: dict[str, object] = field(default_factory=dict)
-    timings_path: str = ""
 
 
 def create_pipeline(
@@ -103,7 +101,9 @@ def create_pipeline(
         preprocessing_fn=PREPROCESSING_FN,
         splits_config=transform_pb2.SplitsConfig(analyze=[TRAIN], transform=[TRAIN, VAL]),
         custom_config={
-            **transform_config(config.preprocessing, label=config.data.label, weight=config.data.weight),
+            **transform_config(
+                config.preprocessing, label=config.data.label, weight=config.data.weight
+            ),
             "code_fingerprint": _preprocessing_fingerprint(config),
         },
         disable_statistics=True,
@@ -129,6 +129,7 @@ def create_pipeline(
             transform_graph=transform_graph,
             imbalance_report=imbalance_report,
             params=config.rebalancer,
+            weight=config.data.weight,
         )
         examples, rebalance_report = rebalancer.outputs["examples"], rebalancer.outputs["report"]
         nodes.append(rebalancer)
@@ -198,8 +199,7 @@ def create_pipeline(
         model=model,
         examples=raw,
         pushed_model=pusher.outputs["pushed_model"],
-        context=json.dumps(facts.context, sort_keys=True),
-        timings_path=facts.timings_path,
+        context=facts.context,
     )
     nodes += [trainer, calibrator, champion, evaluator, gate, pusher, drift, reporter]
     _set_beam_options(nodes, config, tuple(beam_args))

@@ -11,7 +11,6 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,10 @@ from typing import TYPE_CHECKING, Any
 import filelock
 import yaml
 
+from ...components.compat import IN_PROCESS_BEAM, versions
 from ...components.errors import DataCheckError, ImbalanceError, UserError, find_in_text
+from ...components.reporter.params import RunContext
+from ...components.reporter.summary import NodeRun
 from ..config import Config
 from ..console import QUIET_ENVIRONMENT, Terminal, terminal
 from ..paths import RunFolder, Workspace
@@ -27,7 +29,7 @@ from ..paths import RunFolder, Workspace
 if TYPE_CHECKING:
     from tfx.proto.orchestration.pipeline_pb2 import Pipeline
 
-    from ...components.reporter.report import Summary
+    from ...components.reporter.report import Outcome, Summary
 
 EXIT_CODES = {
     "pushed": 0,
@@ -42,31 +44,8 @@ Outputs = dict[str, list[Any]]
 """Output key -> artifacts of one node."""
 
 
-@dataclass(frozen=True)
-class NodeRun:
-    """One node that has ended.
-
-    Attributes:
-      node: its id.
-      seconds: wall time.
-      cached: whether an earlier execution's outputs were taken.
-      made: what it made, in words.
-      outputs: its artifacts.
-    """
-
-    node: str
-    seconds: float
-    cached: bool
-    made: str
-    outputs: Outputs
-
-
 class NodeFailed(Exception):
     """A node raised; `__cause__` is what it raised."""
-
-    def __init__(self, node: str) -> None:
-        super().__init__(node)
-        self.node = node
 
 
 def run(config: Config, *, verbose: bool = False) -> int:
@@ -97,31 +76,34 @@ def run(config: Config, *, verbose: bool = False) -> int:
 
 def _run(config: Config, workspace: Workspace, folder: RunFolder, out: Terminal) -> int:
     started = time.monotonic()
-    done: list[NodeRun] = []
-    context: dict[str, Any] = {
-        "name": config.name,
-        "run_id": folder.path.name,
-        "seed": config.seed,
-        "versions": {},
-        "config": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
-    }
+    timings: list[NodeRun] = []
+    outputs: dict[str, Outputs] = {}
+    context = RunContext(
+        name=config.name,
+        run_id=folder.path.name,
+        seed=config.seed,
+        weight=config.data.weight,
+        versions=versions(),
+        config=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+        timings_path=str(folder.timings),
+    )
     try:
-        ir = _compile(config, workspace, folder, context, out)
-        for node in _launch_nodes(ir, folder.path.name, out):
-            done.append(node)
-            _save_timings(folder, done)
+        ir = _compile(config, workspace, context, out)
+        for node, outputs[node.node] in _launch_nodes(ir, context.run_id, out):
+            timings.append(node)
+            _save_timings(folder, timings)
             took = "cached" if node.cached else f"{node.seconds:.1f} s"
             out.line(f"  {node.node:<22}{took:>8}   {node.made}")
-        summary = _take_report(done[-1], folder)
+        summary = _take_report(outputs["Reporter"], folder)
     except Exception as error:
-        summary = _report_failure(error, done, context, folder, out)
+        summary = _report_failure(error, context, outputs, timings, folder, out)
     _point_latest_to(workspace, folder)
     _say_result(summary, workspace, folder, time.monotonic() - started, out)
     return EXIT_CODES[summary.outcome]
 
 
 def _compile(
-    config: Config, workspace: Workspace, folder: RunFolder, context: dict[str, Any], out: Terminal
+    config: Config, workspace: Workspace, context: RunContext, out: Terminal
 ) -> "Pipeline":
     from ...components.example_gen.preflight import inspect
 
@@ -133,13 +115,11 @@ def _compile(
         from tfx.dsl.compiler import compiler
 
         from ...components.champion.registry import latest_version
-        from ...components.compat import IN_PROCESS_BEAM, versions
         from ..pipeline import Facts, create_pipeline
         from .metadata import connection_config
 
-    context["versions"] = versions()
-    stack = ", ".join(f"{name} {version}" for name, version in versions().items())
-    out.line(f"{config.name}, run {folder.path.name}: {stack}")
+    stack = ", ".join(f"{name} {version}" for name, version in context.versions.items())
+    out.line(f"{context.name}, run {context.run_id}: {stack}")
     return compiler.Compiler().compile(
         create_pipeline(
             config,
@@ -148,7 +128,6 @@ def _compile(
                 n_classes=data.n_classes,
                 champion_version=latest_version(str(workspace.serving)) or "",
                 context=context,
-                timings_path=str(folder.timings),
             ),
             pipeline_root=str(workspace.artifacts),
             serving_dir=str(workspace.serving),
@@ -158,7 +137,7 @@ def _compile(
     )
 
 
-def _launch_nodes(ir: "Pipeline", run_id: str, out: Terminal) -> Iterator[NodeRun]:
+def _launch_nodes(ir: "Pipeline", run_id: str, out: Terminal) -> Iterator[tuple[NodeRun, Outputs]]:
     from tfx.dsl.compiler import constants
     from tfx.orchestration import metadata
     from tfx.orchestration.local import runner_utils
@@ -189,15 +168,15 @@ def _launch_nodes(ir: "Pipeline", run_id: str, out: Terminal) -> Iterator[NodeRu
                 outputs, cached = published(connection, execution)
         except Exception as error:
             raise NodeFailed(node_id) from error
-        made = describe(node_id, outputs)
-        yield NodeRun(node_id, time.monotonic() - started, cached, made, outputs)
+        seconds = round(time.monotonic() - started, 3)
+        yield NodeRun(node_id, seconds, cached, describe(node_id, outputs)), outputs
 
 
-def _take_report(reporter: NodeRun, folder: RunFolder) -> "Summary":
+def _take_report(outputs: Outputs, folder: RunFolder) -> "Summary":
     """Copies Reporter's page and summary out of the artifact store."""
     from ...components.reporter.report import Summary
 
-    [artifact] = reporter.outputs["report"]
+    [artifact] = outputs["report"]
     for target in (folder.page, folder.summary):
         partial = target.with_suffix(".partial")
         shutil.copyfile(Path(artifact.uri) / target.name, partial)
@@ -206,35 +185,38 @@ def _take_report(reporter: NodeRun, folder: RunFolder) -> "Summary":
 
 
 def _report_failure(
-    error: Exception, done: list[NodeRun], context: dict[str, Any], folder: RunFolder, out: Terminal
+    error: Exception,
+    context: RunContext,
+    outputs: dict[str, Outputs],
+    timings: list[NodeRun],
+    folder: RunFolder,
+    out: Terminal,
 ) -> "Summary":
     """Writes page and summary from what the nodes before the failure have left."""
-    from ...components.reporter.failure import write_failure_report
+    from ...components.reporter.write import write_run_report
+    from .left_behind import run_inputs
 
-    node = error.node if isinstance(error, NodeFailed) else "before the first node"
-    cause = error.__cause__ if isinstance(error, NodeFailed) else error
-    assert cause is not None
-    in_words = _in_words(cause)
-    if in_words is None:
+    node = str(error) if isinstance(error, NodeFailed) else "before the first node"
+    cause = error.__cause__ or error if isinstance(error, NodeFailed) else error
+    known = _in_words(cause)
+    if known is None:
         with folder.log.open("a", encoding="utf-8") as log:
             traceback.print_exception(type(cause), cause, cause.__traceback__, file=log)
-        outcome, message = "failed", f"{type(cause).__name__}: {cause}".splitlines()[0]
-        out.line(f"error in {node}: {message}; the traceback is in {folder.log}", style="red")
+        message = f"{type(cause).__name__}: {cause}".splitlines()[0]
+        out.line(f"error: {node}: {message}; the traceback is in {folder.log}", style="red")
     else:
-        outcome = "data check failed" if isinstance(in_words, DataCheckError) else "user error"
-        message = str(in_words)
+        message = str(known)
         for line in message.splitlines():
             out.line(f"error: {line}", style="red")
-    return write_failure_report(
-        directory=str(folder.path),
-        context=context,
-        outcome=outcome,
-        node=node,
-        message=message,
-        error=in_words or cause,
-        outputs={n.node: n.outputs for n in done},
-        timings=_timings(done),
+    outcome: Outcome = (
+        "failed"
+        if known is None
+        else "data check failed"
+        if isinstance(known, DataCheckError)
+        else "user error"
     )
+    inputs = run_inputs(context, outcome, (node, message), cause, outputs, timings)
+    return write_run_report(inputs, str(folder.path))
 
 
 def _in_words(error: BaseException) -> ImbalanceError | None:
@@ -246,16 +228,9 @@ def _in_words(error: BaseException) -> ImbalanceError | None:
     return find_in_text(str(error))
 
 
-def _timings(done: list[NodeRun]) -> list[dict[str, Any]]:
-    return [
-        {"node": n.node, "seconds": round(n.seconds, 3), "cached": n.cached, "made": n.made}
-        for n in done
-    ]
-
-
-def _save_timings(folder: RunFolder, done: list[NodeRun]) -> None:
+def _save_timings(folder: RunFolder, timings: list[NodeRun]) -> None:
     partial = folder.timings.with_suffix(".partial")
-    partial.write_text(json.dumps(_timings(done), indent=1), encoding="utf-8")
+    partial.write_text(json.dumps([node._asdict() for node in timings]), encoding="utf-8")
     partial.replace(folder.timings)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.workbench import COLUMNS, rows, write_csv
+from tests.e2e.workbench import COLUMNS, rows
 from tfx_imbalance.pipeline import cli
 
 pytestmark = pytest.mark.e2e
@@ -40,7 +40,9 @@ def call(
 ) -> Callable[..., tuple[int, list[str]]]:
     """Writes a config, runs the command line on it, gives exit code and the error lines."""
 
-    def call(data: str | bytes | None, name: str = "data.csv", **sections: dict) -> tuple[int, list[str]]:
+    def call(
+        data: str | bytes | None, name: str = "data.csv", **sections: dict
+    ) -> tuple[int, list[str]]:
         if isinstance(data, str):
             (tmp_path / name).write_text(data, encoding="utf-8")
         elif data is not None:
@@ -92,7 +94,9 @@ CASES: dict[str, tuple[str | bytes | None, dict, int, list[str]]] = {
         ["y", "regression"],
     ),
     "label is an identifier": (
-        "\n".join([HEADER, *(",".join([*LINES[i % 400].split(",")[:-1], f"id{i}"]) for i in range(4000))]),
+        "\n".join(
+            [HEADER, *(",".join([*LINES[i % 400].split(",")[:-1], f"id{i}"]) for i in range(4000))]
+        ),
         {},
         2,
         ["y", "class"],
@@ -101,13 +105,28 @@ CASES: dict[str, tuple[str | bytes | None, dict, int, list[str]]] = {
     "unknown weight column": (GOOD, {"data": {"weight": "w"}}, 2, ["data.weight", "'w'"]),
     "weight that is text": (GOOD, {"data": {"weight": "job"}}, 2, ["data.weight", "job"]),
     "negative weight": (_with_cell(50, 0, "-3"), {"data": {"weight": "age"}}, 2, ["age", "-3"]),
-    "unknown slice column": (GOOD, {"evaluate": {"slices": ["jobs"]}}, 2, ["evaluate.slices", "'job'"]),
+    "unknown slice column": (
+        GOOD,
+        {"evaluate": {"slices": ["jobs"]}},
+        2,
+        ["evaluate.slices", "'job'"],
+    ),
     "unknown config key": (GOOD, {"rebalnce": {}}, 2, ["rebalnce", "'rebalance'"]),
     "wrong type": (GOOD, {"seed": "seven"}, 2, ["seed", "'seven'"]),
     "impossible split sizes": (GOOD, {"split": {"train": 0.8, "val": 0.3}}, 2, ["split", "1.25"]),
-    "run_fn that is not there": (GOOD, {"train": {"run_fn": "nowhere.run_fn"}}, 2, ["train.run_fn"]),
+    "run_fn that is not there": (
+        GOOD,
+        {"train": {"run_fn": "nowhere.run_fn"}},
+        2,
+        ["train.run_fn"],
+    ),
     "run_fn without a module": (GOOD, {"train": {"run_fn": "run_fn"}}, 2, ["train.run_fn"]),
-    "schema that is not there": (GOOD, {"data": {"schema_file": "s.pbtxt"}}, 2, ["data.schema_file"]),
+    "schema that is not there": (
+        GOOD,
+        {"data": {"schema_file": "s.pbtxt"}},
+        2,
+        ["data.schema_file"],
+    ),
     "smote on categories": (GOOD, {"rebalance": {"method": "smote"}}, 2, ["smote_nc", "job"]),
     "target below what there is": (
         GOOD,
@@ -120,9 +139,13 @@ CASES: dict[str, tuple[str | bytes | None, dict, int, list[str]]] = {
 
 
 @pytest.mark.parametrize("case", CASES, ids=[name.replace(" ", "-") for name in CASES])
-def test_a_mistake_is_one_line(case: str, call: Callable[..., tuple[int, list[str]]], tmp_path: Path) -> None:
+def test_a_mistake_is_one_line(
+    case: str, call: Callable[..., tuple[int, list[str]]], tmp_path: Path
+) -> None:
     data, sections, code, words = CASES[case]
-    got, lines = call(data, **{k: dict(v) if isinstance(v, dict) else v for k, v in sections.items()})
+    got, lines = call(
+        data, **{k: dict(v) if isinstance(v, dict) else v for k, v in sections.items()}
+    )
     assert (got, len(lines)) == (code, 1), lines
     for word in words:
         assert word in lines[0]
@@ -152,7 +175,9 @@ def test_truncated_tfrecord(call: Callable[..., tuple[int, list[str]]], tmp_path
     assert "data.tfrecord" in line
 
 
-def test_output_that_cannot_be_written(call: Callable[..., tuple[int, list[str]]], tmp_path: Path) -> None:
+def test_output_that_cannot_be_written(
+    call: Callable[..., tuple[int, list[str]]], tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("in the way")
     code, [line] = call(GOOD, output={"runs_dir": str(tmp_path / "file" / "runs")})
     assert code == 2

@@ -92,14 +92,14 @@ def test_the_pushed_model_scores_in_plain_tensorflow_what_the_report_says(
 import glob, json, sys
 import tensorflow as tf
 model = tf.saved_model.load({pushed.summary["pushed_path"]!r})
-records = list(tf.data.TFRecordDataset(sorted(glob.glob({str(raw / "Split-test" / "*")!r})), "GZIP"))
+files = sorted(glob.glob({str(raw / "Split-test" / "*")!r}))
+records = list(tf.data.TFRecordDataset(files, "GZIP"))
 out = model.signatures["serving_default"](tf.stack(records))
 truth = []
 for record in records:
     example = tf.train.Example.FromString(record.numpy())
     truth.append(example.features.feature["y"].bytes_list.value[0].decode())
-heavy = [m for m in ("tfx", "tensorflow_transform", "tensorflow_model_analysis") if m in sys.modules]
-assert not heavy, heavy
+assert not {{"tfx", "tensorflow_transform", "tensorflow_model_analysis"}} & set(sys.modules)
 print(json.dumps([out["probability"].numpy().tolist(), out["decision"].numpy().tolist(), truth]))
 """
     done = subprocess.run(

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 
-FOREIGN = '''
+FOREIGN = """
 import sys
 
 import tensorflow_transform as tft
@@ -76,7 +76,7 @@ def main():
 
 if __name__ == "__main__":
     main()
-'''
+"""
 
 
 def test_six_nodes_of_a_foreign_pipeline_run_from_the_wheel(tmp_path: Path) -> None:

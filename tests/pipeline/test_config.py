@@ -131,7 +131,10 @@ def test_unknown_columns_are_told_with_the_nearest_ones() -> None:
 
 def test_a_round_trip_through_yaml_keeps_the_config() -> None:
     config = parse_config(_with("class_weights.scheme", "balanced"), "c.yaml")
-    assert Config.model_validate(yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json")))) == config
+    assert (
+        Config.model_validate(yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json"))))
+        == config
+    )
 
 
 def test_the_command_line_s_help_imports_no_tensorflow() -> None:
