@@ -39,13 +39,11 @@ class Facts:
 
     Attributes:
       columns: the data's columns that are features, label or weight.
-      n_classes: number of classes of the label.
       champion_version: newest version in the registry; '' for none.
       context: what Reporter tells about the run.
     """
 
     columns: tuple[str, ...]
-    n_classes: int
     context: RunContext
     champion_version: str = ""
 
@@ -69,7 +67,7 @@ def create_pipeline(
       metadata: connection to ML Metadata; None where the orchestrator has its own.
       beam_args: options of every Beam node, before those of `config.beam`.
     """
-    example_gen = StratifiedExampleGen(path=config.data.path, params=config.ingest)
+    example_gen = StratifiedExampleGen(input_base=config.data.path, params=config.ingest)
     raw = example_gen.outputs["examples"]
 
     statistics_gen = tfx.components.StatisticsGen(
@@ -161,9 +159,7 @@ def create_pipeline(
         examples=raw,
         model=model,
         baseline_model=champion.outputs["model"],
-        eval_config=eval_config(
-            n_classes=facts.n_classes, weight=config.data.weight, slices=config.slices
-        ),
+        eval_config=eval_config(weight=config.data.weight, slices=config.slices),
         example_splits=[TEST],
     )
     gate = Gate(

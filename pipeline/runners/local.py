@@ -108,7 +108,7 @@ def _compile(
     from ...components.example_gen.preflight import inspect
 
     data = inspect(config.data.path, config.ingest)
-    config.check_columns(data.columns)
+    config.check_columns(data.names("feature", "label", "weight"))
     config.check_code()
 
     with out.working("loading TensorFlow and TFX"):
@@ -124,8 +124,7 @@ def _compile(
         create_pipeline(
             config,
             Facts(
-                columns=tuple(data.columns),
-                n_classes=data.n_classes,
+                columns=tuple(data.names("feature", "label", "weight")),
                 champion_version=latest_version(str(workspace.serving)) or "",
                 context=context,
             ),
