@@ -6,13 +6,12 @@ number of samples, Cui et al., "Class-Balanced Loss Based on Effective Number of
 Cost-Sensitive Trees", TKDE 2002, eq. 1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
-
-from typing_extensions import Self
 
 import numpy as np
 from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from .errors import UserError
 from .params import Params
@@ -27,7 +26,9 @@ class ClassWeightParams(Params):
     beta: float = Field(0.999, ge=0, lt=1, description="effective_number only")
     explicit: dict[str, float] = Field({}, description="class name -> weight, scheme explicit")
     cost_matrix: dict[str, dict[str, float]] = Field(
-        {}, description="true class -> predicted class -> cost, scheme cost_matrix"
+        {},
+        description="true class -> predicted class -> cost, scheme cost_matrix; what is left out "
+        "costs 0",
     )
 
     @model_validator(mode="after")
@@ -36,10 +37,12 @@ class ClassWeightParams(Params):
             raise ValueError("scheme explicit needs `explicit`: a weight for each class")
         if self.scheme == "cost_matrix" and not self.cost_matrix:
             raise ValueError("scheme cost_matrix needs `cost_matrix`")
-        if any(not w > 0 for w in self.explicit.values()):
-            raise ValueError("explicit weights must be greater than 0")
-        if any(c < 0 for row in self.cost_matrix.values() for c in row.values()):
-            raise ValueError("costs must not be negative")
+        if any(not 0 < w < np.inf for w in self.explicit.values()):
+            raise ValueError("explicit weights must be finite and greater than 0")
+        if any(not 0 <= c < np.inf for row in self.cost_matrix.values() for c in row.values()):
+            raise ValueError("costs must be finite and not negative")
+        if any(row.get(true) for true, row in self.cost_matrix.items()):
+            raise ValueError("cost_matrix: a correct decision must cost 0")
         return self
 
 
@@ -54,7 +57,8 @@ def class_weights(counts: Mapping[str, int], params: ClassWeightParams) -> dict[
       class name -> weight, in the order of `counts`; sum(weight * count) == sum(count).
 
     Raises:
-      UserError: explicit weights or the cost matrix do not name every class.
+      UserError: a class without rows; explicit weights or the cost matrix do not name every class
+        or name one that does not exist.
     """
     classes = list(counts)
     n = np.array([counts[c] for c in classes], dtype=np.float64)
@@ -67,12 +71,14 @@ def class_weights(counts: Mapping[str, int], params: ClassWeightParams) -> dict[
     elif params.scheme == "inverse_sqrt":
         raw = 1 / np.sqrt(n)
     elif params.scheme == "effective_number":
-        raw = 1 / (1 - params.beta**n)
+        raw = (1 - params.beta) / (1 - params.beta**n)
     elif params.scheme == "explicit":
         _must_name(classes, params.explicit, "class_weights.explicit")
         raw = np.array([params.explicit[c] for c in classes])
     else:
         _must_name(classes, params.cost_matrix, "class_weights.cost_matrix")
+        for true, row in params.cost_matrix.items():
+            _must_exist(classes, row, f"class_weights.cost_matrix.{true}")
         raw = np.array([sum(params.cost_matrix[c].values()) for c in classes], dtype=np.float64)
         if (raw <= 0).any():
             raise UserError("class_weights.cost_matrix: each true class needs a cost above 0")
@@ -80,10 +86,12 @@ def class_weights(counts: Mapping[str, int], params: ClassWeightParams) -> dict[
     return dict(zip(classes, weights.tolist(), strict=True))
 
 
-
-
-def _must_name(classes: list[str], given: Mapping[str, object], path: str) -> None:
+def _must_name(classes: list[str], given: Collection[str], path: str) -> None:
     if missing := [c for c in classes if c not in given]:
         raise UserError(f"{path}: no entry for class {', '.join(missing)}; classes are {classes}")
+    _must_exist(classes, given, path)
+
+
+def _must_exist(classes: list[str], given: Collection[str], path: str) -> None:
     if unknown := [c for c in given if c not in classes]:
         raise UserError(f"{path}: unknown class {', '.join(unknown)}; classes are {classes}")

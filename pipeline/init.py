@@ -46,7 +46,7 @@ split: {mode: exact, train: 0.7, val: 0.15, test: 0.15}
 # Measure before you rebalance: where a threshold can be tuned, resampling and weights often gain
 # nothing. What they do to the probabilities is undone by Calibrator.
 rebalance: {method: none}  # none, over, under, both, smote, smote_nc
-class_weights: {scheme: none}  # none, balanced, inverse_sqrt, effective_number, explicit, cost_matrix
+class_weights: {scheme: none}  # balanced, inverse_sqrt, effective_number, explicit, ...
 
 calibrate:
 {%- if positive %}

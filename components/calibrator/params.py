@@ -2,9 +2,8 @@
 
 from typing import Literal
 
-from typing_extensions import Self
-
 from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from ..params import Params
 
@@ -40,13 +39,15 @@ class CalibrateOptions(Params):
     """How probabilities are corrected and the operating point is picked."""
 
     prior_correction: bool = Field(
-        True, description="undo what sampling rates and class weights did to the prior"
+        True,
+        description="undo what sampling rates and class weights did to the prior; without it the "
+        "probabilities stay distorted, on purpose",
     )
     method: Literal["auto", "none", "platt", "isotonic", "temperature"] = Field(
         "auto",
         description="fitted on val after the prior correction; auto: platt (binary) or "
-        "temperature (multiclass) where the prior correction is not exact or ECE on val is "
-        "above max_ece, else none",
+        "temperature (multiclass) where the prior correction is not exact, ECE on val is above "
+        "max_ece beyond chance, or the mean score misses the prevalence beyond chance; else none",
     )
     max_ece: float = Field(0.01, gt=0, lt=1)
     threshold: ThresholdParams = ThresholdParams()

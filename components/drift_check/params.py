@@ -7,7 +7,7 @@ from ..params import Params
 
 class DriftParams(Params):
     """DriftCheck's bounds; distances are Jensen-Shannon divergence (numeric) and L-infinity
-    (categorical), as in TFDV."""
+    (categorical), as in TFDV, less what chance alone makes."""
 
     prior_warn: float = Field(0.05, gt=0, description="relative change of the minority's share")
     prior_search: float = Field(0.25, gt=0, description="relative change that asks for a search")

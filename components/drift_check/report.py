@@ -12,6 +12,8 @@ class FeatureDrift(Report):
     feature: str
     measure: Literal["jensen_shannon_divergence", "l_infinity"]
     distance: float
+    chance: float = 0.0
+    """Distance that chance alone makes with so many rows; the bounds come on top of it."""
     level: Literal["ok", "warn", "search"]
 
 
@@ -24,8 +26,10 @@ class Drift(Report):
     prior_then: dict[str, float]
     prior_now: dict[str, float]
     prior_change: float | None
-    """Relative change of the minority's share; None without a champion."""
+    """Relative change of the minority's share; None without a champion, or where its train had
+    no row of today's minority."""
     features: list[FeatureDrift]
+    """The largest distance first."""
     new_features: list[str]
     missing_features: list[str]
     verdict: Literal["no champion", "ok", "warn", "search"]

@@ -1,0 +1,74 @@
+"""Reads statistics, schema and anomalies; writes the report, or fails with it."""
+
+from typing import Any
+
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx.utils import io_utils
+
+from ..artifact_io import ArtifactDict, write_report
+from .counts import Statistics
+from .detect import detect
+from .errors import ImbalanceCheckFailed
+from .params import DetectorParams
+
+
+class Executor(base_executor.BaseExecutor):
+    """Executor of ImbalanceDetector."""
+
+    def Do(
+        self,
+        input_dict: ArtifactDict,
+        output_dict: ArtifactDict,
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Counts classes and runs the checks.
+
+        Args:
+          input_dict: `statistics` (ExampleStatistics), `schema` (Schema), and `anomalies`
+            (ExampleAnomalies) or none.
+          output_dict: `report` (ImbalanceReport).
+          exec_properties: `params`, JSON of DetectorParams; `code_fingerprint` is for the cache.
+
+        Raises:
+          ImbalanceCheckFailed: a check forbids training; the exception carries the report.
+          UserError: the params do not fit the data.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        schema_dir = artifact_utils.get_single_uri(input_dict["schema"])
+        report = detect(
+            read_statistics(input_dict, "statistics"),
+            tfdv.load_schema_text(io_utils.get_only_uri_in_dir(schema_dir)),
+            DetectorParams.from_property(exec_properties["params"]),
+            _read_anomalies(input_dict) if input_dict.get("anomalies") else None,
+        )
+        if report.failed:
+            raise ImbalanceCheckFailed(report)
+        write_report(output_dict, "report", report)
+
+
+def read_statistics(artifacts: ArtifactDict, key: str) -> dict[str, Statistics]:
+    """split -> statistics of the single ExampleStatistics artifact under `key`."""
+    return {
+        split: tfdv.load_stats_binary(path) for split, path in _split_files(artifacts, key).items()
+    }
+
+
+def _read_anomalies(artifacts: ArtifactDict) -> dict[str, anomalies_pb2.Anomalies]:
+    found = {}
+    for split, path in _split_files(artifacts, "anomalies").items():
+        with fileio.open(path, "rb") as file:
+            found[split] = anomalies_pb2.Anomalies.FromString(file.read())
+    return found
+
+
+def _split_files(artifacts: ArtifactDict, key: str) -> dict[str, str]:
+    """split -> the one file in it."""
+    artifact = artifact_utils.get_single_instance(artifacts[key])
+    return {
+        split: io_utils.get_only_uri_in_dir(artifact_utils.get_split_uri([artifact], split))
+        for split in artifact_utils.decode_split_names(artifact.split_names)
+    }
