@@ -195,7 +195,7 @@ def _report_failure(
     from ...components.reporter.write import write_run_report
     from .left_behind import run_inputs
 
-    node = str(error) if isinstance(error, NodeFailed) else "before the first node"
+    node = str(error) if isinstance(error, NodeFailed) else "config and data"
     cause = error.__cause__ or error if isinstance(error, NodeFailed) else error
     known = _in_words(cause)
     if known is None:
