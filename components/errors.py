@@ -10,7 +10,7 @@ class ImbalanceError(Exception):
 
 
 class UserError(ImbalanceError):
-    """A mistake in the config, a path or the form of the data: what, where, expected, what to do."""
+    """A mistake in config, path or form of the data: what, where, what is expected, what to do."""
 
     exit_code = 2
 

@@ -29,8 +29,7 @@ def read_blocks(files: Sequence[str], batch_rows: int = BATCH_ROWS) -> Iterator[
     """
     for path in files:
         dataset = tf.data.TFRecordDataset(path, compression_of(path), buffer_size=8 << 20)
-        for block in dataset.batch(batch_rows).prefetch(2).as_numpy_iterator():
-            yield block
+        yield from dataset.batch(batch_rows).prefetch(2).as_numpy_iterator()
 
 
 def decoder(features: dict[str, str] | None = None) -> example_coder.ExamplesToRecordBatchDecoder:

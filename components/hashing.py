@@ -101,7 +101,8 @@ def _fold(words: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         position = np.arange(len(words)) - np.repeat(offsets[:-1], lengths)
         scattered = splitmix64(words ^ splitmix64(position))
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(scattered, dtype=np.uint64)])
-        value = splitmix64(sums[offsets[1:]] - sums[offsets[:-1]] + (lengths.view(np.uint64) | _LENGTH))
+        total = sums[offsets[1:]] - sums[offsets[:-1]]
+        value = splitmix64(total + (lengths.view(np.uint64) | _LENGTH))
     return np.where(value == 0, np.uint64(1), value)
 
 
@@ -140,7 +141,7 @@ def _text_words(values: pa.Array) -> np.ndarray:
     if len(unique) == 0:
         return np.zeros(len(values), np.uint64)
     _, offset_buffer, data = unique.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int64)[unique.offset : unique.offset + len(unique) + 1]
+    offsets = np.frombuffer(offset_buffer, np.int64)[unique.offset :][: len(unique) + 1]
     flat = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
     flat = flat[offsets[0] : offsets[-1]].astype(np.uint64)
     words = _fold(flat, offsets - offsets[0]) ^ _BYTES

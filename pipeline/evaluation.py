@@ -14,7 +14,7 @@ _CODE = ("tfx_imbalance.components.gate.scores_metric", "tfx_imbalance.component
 
 
 def eval_config(
-    n_classes: int, weight: str | None = None, slices: Sequence[str | tuple[str, ...]] = ()
+    weight: str | None = None, slices: Sequence[str | tuple[str, ...]] = ()
 ) -> config_pb2.EvalConfig:
     """The config of TFX's Evaluator for a model that Calibrator wrote.
 
@@ -23,7 +23,6 @@ def eval_config(
     class's index. There are no thresholds: Gate decides.
 
     Args:
-      n_classes: number of classes.
       weight: float feature with the sample weight.
       slices: columns by whose values test is cut; a tuple of columns cuts by all of them at once.
     """
@@ -50,9 +49,7 @@ def eval_config(
             {
                 "class_name": ClassifierScores.__name__,
                 "module": ClassifierScores.__module__,
-                "config": json.dumps(
-                    {"n_classes": n_classes, "code_fingerprint": code_fingerprint(*_CODE)}
-                ),
+                "config": json.dumps({"code_fingerprint": code_fingerprint(*_CODE)}),
             }
         ]
     )

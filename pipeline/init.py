@@ -96,13 +96,13 @@ def write_config(data: str, label: str, output: Path | None, *, force: bool) -> 
 
 
 def _render(info: DataInfo, name: str, data: str, label: str, delimiter: str) -> str:
-    features = [column for column in info.columns if column.role == "feature"]
+    features = [column for column in info.columns.values() if column.role == "feature"]
     useless = [column for column in features if _is_useless(column, info)]
     counts = info.class_counts
     smallest = min(counts, key=lambda c: (counts[c], c)) if len(counts) == 2 else None
     slices = [c for c in features if 1 < c.distinct <= _FEW_VALUES and c.feature == "bytes"]
     return jinja2.Template(_TEMPLATE, keep_trailing_newline=True, autoescape=False).render(
-        rows=f"{'all' if info.complete else 'the first'} {info.rows:,} rows",
+        rows=f"{info.rows:,} rows",
         name=name,
         path=_quoted(data),
         delimiter=_quoted(delimiter),
@@ -118,7 +118,7 @@ def _render(info: DataInfo, name: str, data: str, label: str, delimiter: str) ->
 
 def _is_useless(column: Column, info: DataInfo) -> bool:
     """A constant, or a text or whole number that differs in every row."""
-    identifier = column.feature != "float" and column.distinct == info.rows - info.unlabelled
+    identifier = column.feature != "float" and column.distinct == info.sampled
     return column.distinct <= 1 or (identifier and column.distinct > _FEW_VALUES)
 
 

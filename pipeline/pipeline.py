@@ -67,7 +67,7 @@ def create_pipeline(
       metadata: connection to ML Metadata; None where the orchestrator has its own.
       beam_args: options of every Beam node, before those of `config.beam`.
     """
-    example_gen = StratifiedExampleGen(input_base=config.data.path, params=config.ingest)
+    example_gen = StratifiedExampleGen(path=config.data.path, params=config.ingest)
     raw = example_gen.outputs["examples"]
 
     statistics_gen = tfx.components.StatisticsGen(
@@ -152,6 +152,7 @@ def create_pipeline(
     model = calibrator.outputs["model"]
     champion = ChampionLoader(
         imbalance_report=imbalance_report,
+        examples=raw,
         registry_dir=serving_dir,
         version=facts.champion_version,
     )

@@ -108,7 +108,7 @@ def _compile(
     from ...components.example_gen.preflight import inspect
 
     data = inspect(config.data.path, config.ingest)
-    config.check_columns(data.names("feature", "label", "weight"))
+    config.check_columns(data.columns)
     config.check_code()
 
     with out.working("loading TensorFlow and TFX"):
@@ -124,7 +124,7 @@ def _compile(
         create_pipeline(
             config,
             Facts(
-                columns=tuple(data.names("feature", "label", "weight")),
+                columns=tuple(data.columns),
                 champion_version=latest_version(str(workspace.serving)) or "",
                 context=context,
             ),
@@ -282,8 +282,9 @@ def _say_result(
             if (value := getattr(test, key)) is not None
         )
         out.line(f"on test: {figures}")
-    good = EXIT_CODES[summary.outcome] == 0
-    out.line(f"{summary.outcome}: {summary.message}", style="green" if good else "red")
+    if summary.error is None:  # else it was said when it happened
+        good = EXIT_CODES[summary.outcome] == 0
+        out.line(f"{summary.outcome}: {summary.message}", style="green" if good else "red")
     if summary.pushed_path:
         out.line(f"model:  {_near(Path(summary.pushed_path))}")
     elif summary.outcome == "unchanged":

@@ -41,7 +41,7 @@ def preprocessing_fn(inputs):
 
 
 def main():
-    ingest = StratifiedExampleGen(input_base="data.csv", params=IngestParams(label="y"))
+    ingest = StratifiedExampleGen(path="data.csv", params=IngestParams(label="y"))
     raw = ingest.outputs["examples"]
     statistics = tfx.components.StatisticsGen(examples=raw)
     schema = tfx.components.SchemaGen(statistics=statistics.outputs["statistics"])

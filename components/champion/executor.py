@@ -1,0 +1,70 @@
+"""Brings the model that was pushed last in as artifacts."""
+
+import os
+from typing import Any
+
+from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, path_utils
+
+from .. import progress
+from ..artifact_io import ArtifactDict, read_report, split_files, write_report
+from ..examples_io import read_blocks
+from ..imbalance_detector.report import Imbalance
+from ..names import EXTRA_DIR, TEST, TRAIN
+from .registry import examine
+
+_STATISTICS = "FeatureStats.pb"
+_TRIED_ROWS = 8
+
+
+class Executor(base_executor.BaseExecutor):
+    """Executor of ChampionLoader."""
+
+    def Do(
+        self,
+        input_dict: ArtifactDict,
+        output_dict: ArtifactDict,
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Copies the champion's model and train statistics, where it is comparable.
+
+        Args:
+          input_dict: `imbalance_report` (ImbalanceReport), and `examples` (raw Examples) or none.
+          output_dict: `champion` (Champion); `model` (Model) and `statistics`
+            (ExampleStatistics, split train), which are emptied where there is no comparable
+            champion.
+          exec_properties: `registry_dir`; `version`, '' for none; `code_fingerprint` is for the
+            cache.
+
+        Raises:
+          UserError: the version is not in the registry.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        registry_dir, version = exec_properties["registry_dir"], exec_properties["version"]
+        classes = read_report(input_dict, "imbalance_report", Imbalance).classes
+        records = _some_records(input_dict) if version else []
+        info = examine(registry_dir, version, classes, records)
+        progress.say(info.message)
+        write_report(output_dict, "champion", info)
+        folder = os.path.join(registry_dir, version)
+        if info.comparable:
+            model_uri = artifact_utils.get_single_uri(output_dict["model"])
+            io_utils.copy_dir(folder, path_utils.serving_model_dir(model_uri))
+        else:
+            output_dict["model"] = []
+        statistics = os.path.join(folder, EXTRA_DIR, _STATISTICS)
+        if info.comparable and fileio.exists(statistics):
+            artifact = artifact_utils.get_single_instance(output_dict["statistics"])
+            artifact.split_names = artifact_utils.encode_split_names([TRAIN])
+            split_uri = artifact_utils.get_split_uri([artifact], TRAIN)
+            io_utils.copy_file(statistics, os.path.join(split_uri, _STATISTICS))
+        else:
+            output_dict["statistics"] = []
+
+
+def _some_records(input_dict: ArtifactDict) -> list[bytes]:
+    """The first rows of test, if `examples` is connected."""
+    files = split_files(input_dict, "examples", TEST) if input_dict.get("examples") else []
+    return list(next(read_blocks(files, batch_rows=_TRIED_ROWS), ()))

@@ -1,0 +1,177 @@
+"""What TFX's Transform runs: raw columns in, model inputs out, dense and of shape [n, 1].
+
+Text becomes a vocabulary id (int64, with an `int_domain` in the transformed schema, which is how
+later components know a category from a number); a number becomes a scaled float32. The label, the
+row's identity and the sample weight pass through.
+
+Analyzers are what Transform costs, so that all numeric columns share one.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from inspect import signature
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from ..components.errors import UserError
+from ..components.names import ROW_ID
+from .preprocessing_params import PreprocessingParams
+
+Inputs = Mapping[str, tf.Tensor | tf.SparseTensor]
+
+MISSING = "<missing>"
+"""Stands for an absent or empty category; it has id 0 in every vocabulary."""
+
+QUANTILES = 100
+
+
+def transform_config(
+    params: PreprocessingParams, *, label: str, weight: str | None
+) -> dict[str, str | None]:
+    """Transform's `custom_config` for `preprocessing_fn`."""
+    return {"params": params.to_property(), "label": label, "weight": weight}
+
+
+def preprocessing_fn(inputs: Inputs, custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+    """Turns raw columns into model inputs.
+
+    Args:
+      inputs: column -> tensor [n, 1], or SparseTensor [n, <= 1] where the schema allows a column
+        to be missing.
+      custom_config: what `transform_config` returned.
+
+    Returns:
+      Under the columns' own names: text and `params.categorical` as int64 ids (0: missing, then
+      the vocabulary by frequency, then the out-of-vocabulary ids); numbers as float32, missing
+      ones at their train mean (by rank: the median); `<name>_missing` (int64, 0 or 1) for numbers
+      that may be missing; the label untouched (whole numbers as text), the weight as float32 and
+      `_row_id` as int64. All [n, 1].
+
+    Raises:
+      UserError: a column has several values a row, a column to be treated as a category is not
+        a whole number, or the user's own function cannot be loaded.
+    """
+    params: PreprocessingParams = PreprocessingParams.from_property(custom_config["params"])
+    label, weight = custom_config["label"], custom_config["weight"]
+    columns = {
+        name: column for name, column in inputs.items() if name not in (label, weight, ROW_ID)
+    }
+    if params.fn:
+        outputs = _user_fn(params.fn)(dict(inputs), custom_config)
+    else:
+        outputs = _default_outputs(columns, params)
+    return {**outputs, **_passed_through(inputs, label, weight)}
+
+
+def _default_outputs(columns: Inputs, params: PreprocessingParams) -> dict[str, tf.Tensor]:
+    texts, numbers = {}, {}
+    for name, column in columns.items():
+        if name in params.categorical and column.dtype.is_floating:
+            raise UserError(
+                f"preprocessing.categorical: column {name!r} holds decimal numbers; "
+                "expected whole numbers or text"
+            )
+        if column.dtype == tf.string or name in params.categorical:
+            texts[name] = _dense(name, column, MISSING, tf.string)
+        else:
+            numbers[name] = _dense(name, column, float("nan"), tf.float32)
+    outputs = {name: _category_id(name, text, params) for name, text in texts.items()}
+    outputs |= _scaled(numbers, params)
+    for name in numbers:
+        if isinstance(columns[name], tf.SparseTensor):
+            absent = tf.cast(~tf.math.is_finite(numbers[name]), tf.float32)
+            # apply_buckets marks the feature as a category of two values in the schema.
+            outputs[f"{name}_missing"] = tft.apply_buckets(absent, tf.constant([[0.5]]))
+    if twice := {f"{name}_missing" for name in numbers} & set(columns):
+        raise UserError(
+            f"column {min(twice)!r}: preprocessing writes a feature of this name itself"
+        )
+    return outputs
+
+
+def _category_id(name: str, text: tf.Tensor, params: PreprocessingParams) -> tf.Tensor:
+    return tft.compute_and_apply_vocabulary(
+        tf.where(text == "", MISSING, text),
+        top_k=params.max_size,
+        frequency_threshold=params.min_frequency,
+        num_oov_buckets=params.oov_buckets,
+        reserved_tokens=[MISSING],
+        vocab_filename=f"vocabulary_{name}",
+    )
+
+
+def _scaled(numbers: dict[str, tf.Tensor], params: PreprocessingParams) -> dict[str, tf.Tensor]:
+    """Scales all columns at once; where a number is not finite it is missing."""
+    if not numbers:
+        return {}
+    matrix = tf.concat(list(numbers.values()), axis=1)
+    matrix = tf.where(tf.math.is_finite(matrix), matrix, float("nan"))
+    if params.numeric == "z_score":
+        scaled = tft.scale_to_z_score(matrix, elementwise=True)
+        scaled = _filled(tf.clip_by_value(scaled, -params.clip, params.clip), 0.0)
+    elif params.numeric == "quantile":
+        boundaries = tft.quantiles(matrix, QUANTILES, 0.1 / QUANTILES, reduce_instance_dims=False)
+        columns = [
+            tft.apply_buckets_with_interpolation(_filled(matrix[:, j], 0.0), boundaries[j : j + 1])
+            for j in range(len(numbers))
+        ]
+        ranks = tf.stack(columns, axis=1)
+        scaled = tf.where(tf.math.is_nan(matrix), 0.5, ranks)
+    else:
+        scaled = _filled(matrix, _filled(tft.mean(matrix, reduce_instance_dims=False), 0.0))
+        if params.numeric == "min_max":
+            scaled = tf.clip_by_value(tft.scale_to_0_1(scaled, elementwise=True), 0.0, 1.0)
+    return {name: scaled[:, j : j + 1] for j, name in enumerate(numbers)}
+
+
+def _filled(values: tf.Tensor, default: tf.Tensor | float) -> tf.Tensor:
+    return tf.where(tf.math.is_nan(values), default, values)
+
+
+def _passed_through(inputs: Inputs, label: str, weight: str | None) -> dict[str, tf.Tensor]:
+    outputs = {}
+    if label in inputs:
+        dtype = inputs[label].dtype
+        outputs[label] = _dense(label, inputs[label], "", tf.string if dtype.is_integer else dtype)
+    if weight is not None and weight in inputs:
+        outputs[weight] = _dense(weight, inputs[weight], 1.0, tf.float32)
+    if ROW_ID in inputs:
+        outputs[ROW_ID] = _dense(ROW_ID, inputs[ROW_ID], 0, tf.int64)
+    return outputs
+
+
+def _dense(
+    name: str, column: tf.Tensor | tf.SparseTensor, default: Any, dtype: tf.DType
+) -> tf.Tensor:
+    """The column as a tensor [n, 1] of `dtype`, `default` where there is no value."""
+    if isinstance(column, tf.SparseTensor):
+        values = _cast(column.values, dtype)
+        shape = tf.stack([column.dense_shape[0], 1])
+        return tf.reshape(
+            tf.sparse.to_dense(tf.SparseTensor(column.indices, values, shape), default), [-1, 1]
+        )
+    if not isinstance(column, tf.Tensor) or column.shape[1:].num_elements() != 1:
+        raise UserError(
+            f"column {name!r} has several values a row; expected one: "
+            "exclude it by data.exclude, or write your own preprocessing.fn"
+        )
+    return tf.reshape(_cast(column, dtype), [-1, 1])
+
+
+def _cast(values: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    if values.dtype == dtype:
+        return values
+    return tf.strings.as_string(values) if dtype == tf.string else tf.cast(values, dtype)
+
+
+def _user_fn(dotted: str) -> Callable[[dict[str, Any], Mapping[str, Any]], dict[str, tf.Tensor]]:
+    module, _, name = dotted.rpartition(".")
+    try:
+        fn = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"preprocessing.fn: cannot load {dotted!r}: {error}") from error
+    if "custom_config" in signature(fn).parameters:
+        return fn
+    return lambda inputs, custom_config: fn(inputs)
