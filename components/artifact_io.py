@@ -39,7 +39,7 @@ def read_report_if_any(artifacts: ArtifactDict, key: str, cls: type[R]) -> R | N
 
 
 def split_files(artifacts: ArtifactDict, key: str, split: str) -> list[str]:
-    """The TFRecord files of one split of the Examples under `key`, sorted; none if no such split."""
+    """The TFRecord files of one split of the Examples under `key`, sorted; maybe none."""
     files: list[str] = []
     for artifact in artifacts[key]:
         if split in artifact_utils.decode_split_names(artifact.split_names):

@@ -96,11 +96,15 @@ def write_config(data: str, label: str, output: Path | None, *, force: bool) -> 
 
 
 def _render(info: DataInfo, name: str, data: str, label: str, delimiter: str) -> str:
-    features = [column for column in info.columns.values() if column.role == "feature"]
-    useless = [column for column in features if _is_useless(column, info)]
+    features = {name: c for name, c in info.columns.items() if c.role == "feature"}
+    useless = [name for name, column in features.items() if _is_useless(column, info)]
     counts = info.class_counts
     smallest = min(counts, key=lambda c: (counts[c], c)) if len(counts) == 2 else None
-    slices = [c for c in features if 1 < c.distinct <= _FEW_VALUES and c.feature == "bytes"]
+    slices = [
+        name
+        for name, column in features.items()
+        if column.feature == "bytes" and 1 < column.distinct <= _FEW_VALUES
+    ]
     return jinja2.Template(_TEMPLATE, keep_trailing_newline=True, autoescape=False).render(
         rows=f"{info.rows:,} rows",
         name=name,
@@ -109,10 +113,10 @@ def _render(info: DataInfo, name: str, data: str, label: str, delimiter: str) ->
         label=_quoted(label),
         counts=", ".join(f"{c}: {n:,}" for c, n in list(counts.items())[:8]).replace("\n", " "),
         positive=smallest and _quoted(smallest),
-        exclude=[_quoted(column.name) for column in useless],
+        exclude=[_quoted(name) for name in useless],
         unlabelled=info.unlabelled,
-        columns=[_line(column).replace("\n", " ") for column in features],
-        slices=[_quoted(column.name) for column in slices[:2]],
+        columns=[_line(name, column).replace("\n", " ") for name, column in features.items()],
+        slices=[_quoted(name) for name in slices[:2]],
     )
 
 
@@ -122,10 +126,10 @@ def _is_useless(column: Column, info: DataInfo) -> bool:
     return column.distinct <= 1 or (identifier and column.distinct > _FEW_VALUES)
 
 
-def _line(column: Column) -> str:
+def _line(name: str, column: Column) -> str:
     missing = f", {column.missing:.1%} missing" if column.missing else ""
     values = ", ".join(column.values[:4])
-    return f"  {column.name}: {column.feature}, {column.distinct:,} values{missing}: {values}"
+    return f"  {name}: {column.feature}, {column.distinct:,} values{missing}: {values}"
 
 
 def _quoted(text: str) -> str:

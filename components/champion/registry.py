@@ -69,9 +69,9 @@ def examine(
     if calibration.classes != classes:
         why = f"has classes {calibration.classes}, the data {classes}"
         return _info(version, f"{name}, {why}: not comparable", calibration)
-    if records and (why := _cannot_score(folder, records)):
+    if records and (fault := _cannot_score(folder, records)):
         return _info(
-            version, f"{name}, cannot score today's rows ({why}): not comparable", calibration
+            version, f"{name}, cannot score today's rows ({fault}): not comparable", calibration
         )
     return _info(version, name, calibration, comparable=True)
 
