@@ -2,9 +2,8 @@
 
 from typing import Literal
 
-from typing_extensions import Self
-
 from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from ..params import Params
 

@@ -1,0 +1,122 @@
+"""StratifiedExampleGen: files in, tf.Examples in stratified train, val and test splits out."""
+
+from tfx import types
+from tfx.components.example_gen.component import FileBasedExampleGen
+from tfx.dsl.components.base import executor_spec
+from tfx.proto import example_gen_pb2, range_config_pb2
+from tfx.types import standard_artifacts, standard_component_specs
+from tfx.types.component_spec import ExecutionParameter
+
+from ..errors import UserError
+from ..fingerprint import code_fingerprint
+from ..names import SPLITS
+from .driver import Driver
+from .executor import Executor
+from .files import has_span, split_path
+from .params import IngestParams
+from .rows import check_params
+
+_PACKAGE = "tfx_imbalance.components"
+_BUCKETS = 10_000
+
+
+class StratifiedExampleGenSpec(types.ComponentSpec):
+    """Spec of StratifiedExampleGen: that of TFX's file-based ones and two parameters."""
+
+    PARAMETERS = {  # noqa: RUF012
+        **standard_component_specs.FileBasedExampleGenSpec.PARAMETERS,
+        "params": ExecutionParameter(type=str),
+        "code_fingerprint": ExecutionParameter(type=str),
+    }
+    INPUTS = standard_component_specs.FileBasedExampleGenSpec.INPUTS
+    OUTPUTS = standard_component_specs.FileBasedExampleGenSpec.OUTPUTS
+
+
+class StratifiedExampleGen(FileBasedExampleGen):
+    """Reads CSV, Parquet or TFRecord files and splits their rows.
+
+    Each class is split by the shares in `params`; equal rows, and equal groups where `group_by` is
+    set, stay in one split. A row's split depends on its content and the seed, not on its place.
+
+    What becomes of a column: integers, booleans (0 and 1) and times (seconds since 1970-01-01 UTC)
+    are int64 features, floating point is float32, text is bytes; missing values and NaN are absent,
+    infinite ones are refused.
+    A CSV's columns have the narrowest of these types that all their values have; a field is missing
+    where it is empty or one of pyarrow's null markers (NA, NULL, NaN, ...; a question mark is
+    none). The label is a bytes feature, the class's name: '3' for 3 and 3.0, 'true' for a boolean,
+    text as it is. The sample weight is float32. `_row_id` is the row's identity.
+
+    Columns under `exclude` are dropped; `group_by` and `order_by` may be among them, and are
+    features otherwise. With `split.mode` stable a row (or a group) keeps its split for ever, which
+    data that come in spans require; equal rows in different groups then go with their groups. (A
+    CSV column of integers in one span that has a fraction in the next changes its rows' identities:
+    Parquet and TFRecord declare their types.)
+
+    ```
+    example_gen = StratifiedExampleGen(
+        path="/data/bank.csv", params=IngestParams(label="y", exclude=("duration",))
+    )
+    ```
+
+    Component `outputs` contains:
+      - `examples`: standard_artifacts.Examples with the splits train, val and test.
+    """
+
+    SPEC_CLASS = StratifiedExampleGenSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+    DRIVER_CLASS = Driver
+
+    def __init__(
+        self,
+        path: str,
+        params: IngestParams,
+        range_config: range_config_pb2.RangeConfig | None = None,
+    ) -> None:
+        """Constructs the component; the files need not be there yet.
+
+        Args:
+          path: of a file, a folder or a glob; TFX's {SPAN}, {VERSION} and {YYYY}, {MM},
+            {DD} stand for the newest span and version.
+          params: label, columns and splits.
+          range_config: a certain span, instead of the newest.
+
+        Raises:
+          UserError: the parameters contradict one another or the path.
+        """
+        check_params(params)
+        if has_span(path) and params.split.mode != "stable":
+            raise UserError(
+                f"split.mode: {params.split.mode!r} with spans ({path}) would move rows from "
+                "test to train as data come in; set split.mode: stable and no data.order_by"
+            )
+        folder, pattern = split_path(path)
+        shares = (params.split.train, params.split.val, params.split.test)
+        spec = StratifiedExampleGenSpec(
+            input_base=folder,
+            input_config=example_gen_pb2.Input(
+                splits=[example_gen_pb2.Input.Split(name="single_split", pattern=pattern)]
+            ),
+            output_config=example_gen_pb2.Output(
+                split_config=example_gen_pb2.SplitConfig(
+                    splits=[
+                        example_gen_pb2.SplitConfig.Split(
+                            name=name, hash_buckets=max(1, round(share * _BUCKETS))
+                        )
+                        for name, share in zip(SPLITS, shares, strict=True)
+                    ]
+                )
+            ),
+            output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
+            output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
+            range_config=range_config,
+            params=params.to_property(),
+            code_fingerprint=code_fingerprint(
+                *(
+                    f"{_PACKAGE}.{name}"
+                    for name in ("example_gen", "examples_io", "hashing", "names")
+                )
+            ),
+            examples=types.Channel(type=standard_artifacts.Examples),
+        )
+        # The parent's constructor would build TFX's own spec.
+        super(FileBasedExampleGen, self).__init__(spec=spec)

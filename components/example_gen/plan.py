@@ -1,0 +1,381 @@
+"""First pass over the data: kinds, classes and identities of all files, and which row goes where.
+
+Rows are not held. Between the stages a row is its key and class, 12 bytes (8 more with `order_by`,
+and with a `group_by` column that is excluded), some 60 bytes while all are assigned in one place;
+with stable splits only counts are kept.
+"""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from pydantic import BaseModel
+
+from ..errors import DataCheckError, ImbalanceError, UserError
+from ..names import SPLITS
+from . import splits
+from .files import Format, open_binary
+from .kinds import Kind, join
+from .params import IngestParams, SplitParams
+from .rows import Block, FileRows, check_columns, check_name
+
+MAX_CLASSES = 1000
+_PARTS = ("keys", "classes", "ids", "times")
+
+
+@dataclass
+class FileScan:
+    """What the first pass keeps of one file.
+
+    Attributes:
+      path: the file.
+      names: columns in their order.
+      kinds: column -> kind, joined over the file.
+      used: column -> the kinds under which its values were converted.
+      failed: a value could not be used under the kinds known by then.
+      rows: number of rows.
+      unlabelled: number of rows without a label, first_unlabelled the first of them, from 0.
+      class_names: the classes, in order of appearance.
+      counts: int64 [n_classes, 3], rows of each class in each split; stable splits only.
+      parts: of the labelled rows, where needed: `keys` and `ids` int64, `classes` int32, `times`
+        int64, in the order of rows.
+    """
+
+    path: str
+    names: list[str] = field(default_factory=list)
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    used: dict[str, set[Kind]] = field(default_factory=dict)
+    failed: bool = False
+    rows: int = 0
+    unlabelled: int = 0
+    first_unlabelled: int = 0
+    class_names: list[str] = field(default_factory=list)
+    counts: np.ndarray | None = None
+    parts: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Summary(BaseModel):
+    """What the first pass found, in figures."""
+
+    rows: int
+    unlabelled: int
+    classes: list[str]
+    """Sorted by name."""
+    kinds: dict[str, Kind]
+    counts: dict[str, dict[str, int]]
+    """split -> class -> labelled rows."""
+    deviation: dict[str, dict[str, float]]
+    """split -> class -> rows more (or, negative, fewer) than its share of the class."""
+
+
+@dataclass
+class Plan:
+    """Where each row goes.
+
+    Attributes:
+      summary: counts.
+      keys: int64 [k], sorted distinct keys; empty for stable splits.
+      split: int8 [k], the split of each key.
+    """
+
+    summary: Summary
+    keys: np.ndarray
+    split: np.ndarray
+
+    def splits_of(self, keys: np.ndarray, params: IngestParams) -> np.ndarray:
+        """int8 [n]: the split of each row by its key.
+
+        Raises:
+          RuntimeError: a key was not there in the first pass.
+        """
+        if params.order_by is None and params.split.mode == "stable":
+            return splits.stable(keys, _shares(params.split), params.seed)
+        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        if not np.array_equal(self.keys[at], keys):
+            raise RuntimeError("the data changed while they were being read; run again")
+        return self.split[at]
+
+    def to_bytes(self) -> bytes:
+        """All of it, for a file that the second pass reads."""
+        buffer = io.BytesIO()
+        np.savez(buffer, summary=self.summary.model_dump_json(), keys=self.keys, split=self.split)
+        return buffer.getvalue()
+
+    @classmethod
+    def load(cls, path: str) -> "Plan":
+        """Reads `to_bytes` back from a file."""
+        with open_binary(path) as file:
+            stored = np.load(io.BytesIO(file.read()))
+        summary = Summary.model_validate_json(str(stored["summary"]))
+        return cls(summary, stored["keys"], stored["split"])
+
+
+def scan_file(
+    path: str,
+    file_format: Format,
+    params: IngestParams,
+    kinds: Mapping[str, Kind] | None = None,
+) -> FileScan:
+    """Scans one file, under the final kinds of its columns or under those found on the way.
+
+    In the second case a value that cannot be used is no error yet, but sets `failed`: under the
+    final kinds it may be text.
+
+    Raises:
+      UserError: the file, or (with final kinds) a value of it, cannot be used.
+    """
+    rows = FileRows(path, file_format, params, kinds)
+    scan = FileScan(path, rows.header or [], rows.kinds, rows.used)
+    index: dict[str, int] = {}
+    blocks: list[dict[str, np.ndarray]] = []
+    for first_row, batch in rows.batches():
+        if rows.header is None:
+            scan.names = list(dict.fromkeys([*scan.names, *batch.schema.names]))
+        scan.rows = first_row + batch.num_rows
+        rows.learn(batch)
+        if scan.failed:
+            continue
+        try:
+            blocks.append(_kept(rows.convert(first_row, batch), scan, index, params))
+        except UserError:
+            if kinds is not None:
+                raise
+            scan.failed = True
+    scan.class_names = list(index)
+    parts = {k: np.concatenate([b[k] for b in blocks]) for k in _PARTS if blocks and k in blocks[0]}
+    if params.split.mode == "stable" and blocks:
+        split = splits.stable(parts["keys"], _shares(params.split), params.seed)
+        cells = np.bincount(parts["classes"] * len(SPLITS) + split, minlength=len(index) * 3)
+        scan.counts = cells.reshape(-1, len(SPLITS))
+    else:
+        scan.parts = parts
+    return scan
+
+
+def check_scans(scans: Sequence[FileScan], file_format: Format, params: IngestParams) -> None:
+    """Checks what all files have together.
+
+    Raises:
+      UserError: there are no rows, no column of a name in `params`, or a file that declares its
+        columns lacks one that another has.
+    """
+    if not any(scan.rows for scan in scans):
+        raise UserError(f"{_where(scans)}: no rows, at most a header; add data")
+    names = list(dict.fromkeys(name for scan in scans for name in scan.names))
+    check_columns(_where(scans), names, params)
+    for name in params.exclude:
+        check_name(_where(scans), names, "data.exclude", name)
+    for scan in scans if file_format != "tfrecord" else ():
+        if missing := [n for n in names if n not in scan.names and n not in params.exclude]:
+            other = next(s for s in scans if missing[0] in s.names)
+            raise UserError(
+                f"{scan.path}: no column {missing[0]!r}, which {other.path} has; give all files "
+                "the same columns or exclude it"
+            )
+
+
+def join_kinds(scans: Sequence[FileScan], file_format: Format) -> dict[str, Kind]:
+    """The kinds of the columns over all files.
+
+    Raises:
+      UserError: files that declare types declare different ones.
+    """
+    kinds: dict[str, Kind] = {}
+    source: dict[str, str] = {}
+    for scan in sorted(scans, key=lambda s: s.path):
+        for name, kind in scan.kinds.items():
+            known = kinds.get(name, Kind.NULL)
+            kinds[name] = join(known, kind)
+            widens = file_format == "csv" or (file_format, kinds[name]) == ("parquet", Kind.FLOAT)
+            if not widens and Kind.NULL not in (known, kind) and known is not kind:
+                raise UserError(
+                    f"column {name!r} holds {known.value} values in {source[name]} and "
+                    f"{kind.value} values in {scan.path}; give it one type"
+                )
+            if kind is not Kind.NULL:
+                source.setdefault(name, scan.path)
+    return kinds
+
+
+def is_settled(scan: FileScan, kinds: Mapping[str, Kind]) -> bool:
+    """Whether the file was converted under the final kinds throughout."""
+    return not scan.failed and all(used == {kinds[name]} for name, used in scan.used.items())
+
+
+def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: IngestParams) -> Plan:
+    """Assigns all rows to splits.
+
+    Args:
+      scans: one of each file, under the final kinds.
+      kinds: column -> its final kind.
+      params: what the user said.
+
+    Raises:
+      UserError: one class, too many, or too few rows to split.
+      DataCheckError: rows without a label, unless they are to be dropped.
+    """
+    scans = sorted(scans, key=lambda s: s.path)
+    rows = sum(scan.rows for scan in scans)
+    unlabelled = sum(scan.unlabelled for scan in scans)
+    if unlabelled and params.unlabelled == "error":
+        first = next(scan for scan in scans if scan.unlabelled)
+        raise DataCheckError(
+            f"label column {params.label!r}: {unlabelled:,} of {rows:,} rows have no label, the "
+            f"first is row {first.first_unlabelled + 1} of {first.path}; label them, or set "
+            "data.unlabelled: drop"
+        )
+    names = sorted({name for scan in scans for name in scan.class_names})
+    check_class_count(len(names), params.label)
+    if len(names) < 2:
+        found = f"only one class, {names[0]!r}" if names else "no labelled row"
+        raise UserError(
+            f"label column {params.label!r} of {_where(scans)}: {found}; two are needed at least"
+        )
+    index = {name: i for i, name in enumerate(names)}
+    if params.split.mode == "stable":
+        counts = np.zeros((len(names), len(SPLITS)), dtype=np.int64)
+        for scan in scans:
+            if scan.counts is not None:
+                counts[[index[name] for name in scan.class_names]] += scan.counts
+        keys = split = np.zeros(0, np.int64)
+    else:
+        keys, split, counts = _assign(scans, index, params)
+    if (empty := counts.sum(axis=0) == 0).any():
+        raise UserError(
+            f"split.{SPLITS[int(np.argmax(empty))]}: no row falls in this split; {rows:,} rows are "
+            "too few for these shares"
+        )
+    asked = counts.sum(axis=1, keepdims=True) * np.array(_shares(params.split))
+    summary = Summary(
+        rows=rows,
+        unlabelled=unlabelled,
+        classes=names,
+        kinds=dict(kinds),
+        counts=_table(names, counts),
+        deviation=_table(names, np.round(counts - asked, 2)),
+    )
+    return Plan(summary, keys, split.astype(np.int8))
+
+
+def dump_result(result: Plan | ImbalanceError) -> bytes:
+    """A plan, or the error that there is instead, as the content of a file."""
+    if isinstance(result, Plan):
+        return result.to_bytes()
+    return json.dumps({"error": type(result).__name__, "message": str(result)}).encode()
+
+
+def load_result(path: str) -> Plan:
+    """Reads `dump_result` back.
+
+    Raises:
+      UserError, DataCheckError: as it was dumped.
+    """
+    with open_binary(path) as file:
+        head = file.read(1)
+        if head == b"{":
+            stored = json.loads(head + file.read())
+            known = {cls.__name__: cls for cls in (UserError, DataCheckError)}
+            raise known[stored["error"]](stored["message"])
+    return Plan.load(path)
+
+
+def _kept(
+    block: Block, scan: FileScan, index: dict[str, int], params: IngestParams
+) -> dict[str, np.ndarray]:
+    """What is kept of a block's labelled rows; adds to the scan's counts and to `index`."""
+    labelled = np.asarray(pc.is_valid(block.classes))
+    if missing := len(labelled) - int(labelled.sum()):
+        if not scan.unlabelled:
+            scan.first_unlabelled = block.first_row + int(np.argmin(labelled))
+        scan.unlabelled += missing
+    encoded = block.classes.dictionary_encode()
+    order = [index.setdefault(name, len(index)) for name in encoded.dictionary.to_pylist()]
+    check_class_count(len(index), params.label)
+    code = np.asarray(encoded.indices.drop_null())
+    parts = {"keys": block.keys[labelled], "classes": np.array(order, np.int32)[code]}
+    if _may_link(params):
+        parts["ids"] = block.ids[labelled]
+    if block.times is not None:
+        parts["times"] = block.times[labelled]
+    return parts
+
+
+def _may_link(params: IngestParams) -> bool:
+    """Whether equal rows may have different keys: the group is not one of the features."""
+    is_stable = params.order_by is None and params.split.mode == "stable"
+    return params.group_by in params.exclude and not is_stable
+
+
+def _assign(
+    scans: Sequence[FileScan], index: Mapping[str, int], params: IngestParams
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct keys int64 [k], the split int8 [k] of each, counts int64 [n_classes, 3]."""
+    scans = [scan for scan in scans if scan.parts]
+    joined = {part: np.concatenate([s.parts[part] for s in scans]) for part in scans[0].parts}
+    classes = np.concatenate(
+        [np.array([index[n] for n in s.class_names], np.int64)[s.parts["classes"]] for s in scans]
+    )
+    shares = _shares(params.split)
+    keys, unit = splits.units_of(joined["keys"], joined.get("ids"))
+    units = unit[np.searchsorted(keys, joined["keys"])]
+    if params.order_by is not None:
+        by_unit = splits.temporal(units, joined["times"], shares)
+        if by_unit is None:
+            raise UserError(
+                f"data.order_by: column {params.order_by!r} has fewer than 3 distinct values over "
+                "what must stay together; no cut into train, val and test exists"
+            )
+    else:
+        _check_class_sizes(units, classes, list(index), params)
+        priority = splits.unit_priority(keys, unit, params.seed)
+        by_unit = splits.exact(units, priority, classes, len(index), shares)
+    cells = np.bincount(classes * len(SPLITS) + by_unit[units], minlength=len(index) * len(SPLITS))
+    return keys, by_unit[unit], cells.reshape(-1, len(SPLITS))
+
+
+def _check_class_sizes(
+    units: np.ndarray, classes: np.ndarray, names: list[str], params: IngestParams
+) -> None:
+    rows = np.bincount(classes, minlength=len(names))
+    pairs = np.unique(units * len(names) + classes)
+    distinct = np.bincount(pairs % len(names), minlength=len(names))
+    for which in np.argsort(distinct, kind="stable"):
+        if distinct[which] >= len(SPLITS):
+            return
+        count = f"{rows[which]:,} row{'s' if rows[which] > 1 else ''}"
+        if distinct[which] < rows[which]:
+            what = "groups" if params.group_by else "different rows"
+            count += f", but only {distinct[which]} {what} that could go to different splits"
+        raise UserError(
+            f"label column {params.label!r}: class {names[which]!r} has {count}; train, val and "
+            "test need one each: add rows, merge the class into another or leave it out"
+        )
+
+
+def check_class_count(count: int, label: str) -> None:
+    """Raises UserError where a label has too many different values to be one."""
+    if count > MAX_CLASSES:
+        raise UserError(
+            f"label column {label!r} has more than {MAX_CLASSES:,} different values: it looks like "
+            "an id or a number to predict (regression is not supported); choose another column"
+        )
+
+
+def _shares(params: SplitParams) -> splits.Shares:
+    return (params.train, params.val, params.test)
+
+
+def _table(names: Sequence[str], cells: np.ndarray) -> dict[str, dict[str, Any]]:
+    """split -> class -> cell."""
+    return {
+        split: dict(zip(names, cells[:, i].tolist(), strict=True)) for i, split in enumerate(SPLITS)
+    }
+
+
+def _where(scans: Sequence[FileScan]) -> str:
+    first = min(scan.path for scan in scans)
+    return first if len(scans) == 1 else f"{len(scans)} files such as {first}"

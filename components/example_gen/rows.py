@@ -1,0 +1,372 @@
+"""One file's rows as features, classes, weights and identities, a block at a time."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import UserError
+from ..hashing import column_hash, row_ids
+from ..names import ROW_ID
+from ..progress import say
+from . import sources
+from .files import Format, close_names
+from .kinds import (
+    Kind,
+    NanInList,
+    as_lists,
+    feature,
+    first_infinite,
+    is_list,
+    join,
+    kind_of_text,
+    kind_of_type,
+    lengths,
+    typed,
+)
+from .params import IngestParams
+
+_NUMBERS = (Kind.BOOL, Kind.INT, Kind.FLOAT)
+_TIMES = (Kind.TIME, Kind.ZONED)
+_RESERVED = {ROW_ID: "a row's identity", "examples": "the model's input of whole records"}
+_TELL_EVERY = 1_000_000  # rows
+_LOW_BITS = np.int64(0x7FFFFFFFFFFFFFFF)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some consecutive rows of one file.
+
+    Attributes:
+      first_row: number of the block's first row in the file, from 0, a header not counted.
+      columns: what is written of the n rows: the features, the label as the class's name, the
+        sample weight and `_row_id`; scalars or lists of int64, float32 or large_binary.
+      classes: large_string [n], null where a row has no label.
+      ids: int64 [n], the rows' identities: of their features alone.
+      keys: int64 [n], the group's identity where rows are grouped and theirs is known, else `ids`.
+      times: int64 [n], values of `order_by` as numbers of the same order; None: there is none.
+    """
+
+    first_row: int
+    columns: pa.RecordBatch
+    classes: pa.Array
+    ids: np.ndarray
+    keys: np.ndarray
+    times: np.ndarray | None
+
+
+def examples(columns: pa.RecordBatch) -> pa.RecordBatch:
+    """`Block.columns` as lists, the form that examples_io.encode takes."""
+    lists = [as_lists(column) for column in columns.columns]
+    return pa.RecordBatch.from_arrays(lists, names=columns.schema.names)
+
+
+def check_params(params: IngestParams) -> None:
+    """Raises UserError where the columns that `params` names contradict one another."""
+    if params.weight == params.label:
+        raise UserError(f"data.weight: {params.weight!r} is the label already (data.label)")
+    for path, column in (("data.group_by", params.group_by), ("data.order_by", params.order_by)):
+        for other, taken in (("data.label", params.label), ("data.weight", params.weight)):
+            if column is not None and column == taken:
+                raise UserError(f"{path}: {column!r} is used already as {other}")
+    for path, column in (("data.label", params.label), ("data.weight", params.weight)):
+        if column in params.exclude:
+            raise UserError(f"data.exclude: {column!r} is needed as {path}; take it out of there")
+    if params.order_by is not None and params.split.mode == "stable":
+        raise UserError(
+            "split.mode: stable assigns rows by hash, data.order_by by time; leave out one of them"
+        )
+
+
+def check_name(where: str, names: Sequence[str], path: str, name: str) -> None:
+    """Raises UserError where the column that the config names at `path` is not among `names`."""
+    if name not in names:
+        hint = close_names(name, list(names))
+        raise UserError(f"{path}: no column {name!r} in {where}; {hint}")
+
+
+def check_columns(where: str, names: Sequence[str], params: IngestParams) -> None:
+    """Checks the columns of one file, or of all, against what `params` names.
+
+    Raises:
+      UserError: a name is empty, twice there or reserved, or one of `params` is missing, save
+        those under `exclude`, which some files may lack.
+    """
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UserError(f"{where}: duplicate column {twice[0]!r}; give each column its own name")
+    if params.label not in names:
+        hint = close_names(params.label, list(names))
+        if other := sources.other_delimiter(list(names)):
+            hint += f"; the file seems to be delimited by {other!r}: set data.delimiter"
+        raise UserError(f"data.label: no column {params.label!r} in {where}; {hint}")
+    others = [("data.weight", params.weight), ("data.group_by", params.group_by)]
+    others += [("data.order_by", params.order_by)]
+    for path, name in others:
+        if name is not None:
+            check_name(where, names, path, name)
+    kept = [name for name in names if name not in params.exclude]
+    if "" in kept:
+        raise UserError(
+            f"{where}: column {names.index('') + 1} has no name; name it in the header, or list "
+            "'' under data.exclude"
+        )
+    for name, purpose in _RESERVED.items():
+        if name in kept:
+            raise UserError(
+                f"{where}: the column name {name!r} is reserved for {purpose}; rename the column "
+                "or list it under data.exclude"
+            )
+    if not set(kept) - {params.label, params.weight}:
+        raise UserError(f"{where}: no feature columns are left beside the label")
+
+
+def class_names(
+    label: pa.Array, kind: Kind, name: str, at: Callable[[int], str] = "row {}".format
+) -> pa.Array:
+    """Names of the classes in a `typed` label column.
+
+    Args:
+      label: n values.
+      kind: their kind.
+      name: of the column, for messages.
+      at: says where a row is, for messages.
+
+    Returns:
+      large_string [n]: integers and whole floats as '3', booleans as 'true' and 'false', text as
+      it is; null where the label is null or empty text.
+
+    Raises:
+      UserError: the values are no classes.
+    """
+    if kind is Kind.NULL:
+        return pa.nulls(len(label), pa.large_string())
+    if is_list(label.type):
+        raise _multi_label(name, at(int(np.argmax(lengths(label) > 1))))
+    if kind in _TIMES:
+        raise UserError(f"label column {name!r} ({at(0)}) holds dates or times, not classes")
+    try:
+        if kind is Kind.FLOAT:
+            fraction = pc.not_equal(label, pc.floor(label)).fill_null(False)
+            fraction = fraction.to_numpy(zero_copy_only=False)
+            if fraction.any():
+                row = int(np.argmax(fraction))
+                raise UserError(
+                    f"label column {name!r} ({at(row)}) holds the number {label[row]}, not a "
+                    "class: regression is not supported; choose another label or bin this one"
+                )
+            label = label.cast(pa.int64())
+        names = label.cast(pa.large_string())
+    except pa.ArrowInvalid as error:
+        raise UserError(f"label column {name!r} ({at(0)} and on): {error}") from error
+    empty = pc.equal(names, "").fill_null(False)
+    return pc.if_else(empty, pa.scalar(None, pa.large_string()), names)
+
+
+class FileRows:
+    """Reads one file's rows, learning the columns' kinds on the way where they are not given.
+
+    Attributes:
+      header: the file's columns; None for TFRecord, whose rows alone tell.
+      kinds: column -> its kind, joined over the batches learned so far.
+      used: column -> the kinds under which its values were converted.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        file_format: Format,
+        params: IngestParams,
+        kinds: Mapping[str, Kind] | None = None,
+    ) -> None:
+        self._path, self._format, self._params = path, file_format, params
+        self._final = kinds is not None
+        self.kinds: dict[str, Kind] = dict(kinds or {})
+        self.used: dict[str, set[Kind]] = {}
+        self.header = sources.column_names(path, file_format, params.delimiter)
+        self._columns = None
+        if self.header is not None:
+            check_columns(path, self.header, params)
+            self._columns = [name for name in self.header if self._is_read(name)]
+
+    def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The file's rows as they are: (number of the first row, batch).
+
+        Raises:
+          UserError: the file cannot be read.
+        """
+        row = 0
+        read = sources.read(self._path, self._format, self._params.delimiter, self._columns)
+        for batch in read:
+            if batch.num_rows:
+                yield row, batch
+            row += batch.num_rows
+            if row // _TELL_EVERY > (row - batch.num_rows) // _TELL_EVERY:
+                say(f"reading {self._path}: {row:,} rows")
+
+    def learn(self, batch: pa.RecordBatch) -> None:
+        """Widens the columns' kinds to those of `batch`, unless they were given.
+
+        Raises:
+          UserError: a column's type is not supported, or differs between batches of a file that
+            declares types.
+        """
+        for name, column in self._read_columns(batch):
+            if self._final:
+                continue
+            known = self.kinds.get(name, Kind.NULL)
+            if self._format == "csv":
+                self.kinds[name] = kind_of_text(column, known)
+                if name == self._params.label and self.kinds[name] in _TIMES:
+                    self.kinds[name] = Kind.TEXT
+            else:
+                self.kinds[name] = self._declared(name, column, known)
+            if column.null_count < len(column):
+                self.used.setdefault(name, set()).add(self.kinds[name])
+
+    def convert(self, first_row: int, batch: pa.RecordBatch) -> Block:
+        """Converts a batch that was learned, or whose kinds were given.
+
+        Raises:
+          UserError: a value cannot be used: infinite, a bad label, weight or time.
+        """
+        params = self._params
+        columns = {n: self._typed(first_row, n, c) for n, c in self._read_columns(batch)}
+        values = {
+            name: self._feature(first_row, name, column)
+            for name, column in columns.items()
+            if name not in (params.label, *params.exclude) and self.kinds[name] is not Kind.NULL
+        }
+        weight = values.pop(params.weight, None) if params.weight else None
+        if params.weight:
+            weight = self._weight(first_row, weight, batch.num_rows)
+        features = _record_batch(values, batch.num_rows)
+        ids = row_ids(features)
+        keys, times = ids, None
+        if params.group_by is not None and params.group_by in columns:
+            group = column_hash(feature(columns[params.group_by], self.kinds[params.group_by]))
+            keys = np.where(group == 0, ids, group.view(np.int64))
+        if params.order_by is not None:
+            times = self._times(first_row, columns.get(params.order_by), batch.num_rows)
+        label = columns.get(params.label, pa.nulls(batch.num_rows))
+        at = partial(self._at, first_row)
+        classes = class_names(label, self.kinds.get(params.label, Kind.NULL), params.label, at)
+        values[params.label] = classes.cast(pa.large_binary())
+        if weight is not None and params.weight:
+            values[params.weight] = weight
+        values[ROW_ID] = pa.array(ids)
+        written = _record_batch(values, batch.num_rows)
+        return Block(first_row, written, classes, ids, keys, times)
+
+    def _is_read(self, name: str) -> bool:
+        kept = name not in self._params.exclude
+        return kept or name in (self._params.group_by, self._params.order_by)
+
+    def _read_columns(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.Array]]:
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if self._is_read(name):
+                yield name, column
+
+    def _declared(self, name: str, column: pa.Array, known: Kind) -> Kind:
+        here = f"{self._path}: column {name!r}"
+        kind = kind_of_type(column.type)
+        if name == self._params.label and self._format == "parquet" and is_list(column.type):
+            raise _multi_label(name, self._path)
+        if kind is None:
+            raise UserError(f"{here} has type {column.type}, which is not supported; exclude it")
+        if Kind.NULL not in (kind, known) and kind is not known:
+            raise UserError(
+                f"{here} holds {known.value} values in some rows and {kind.value} values in others"
+            )
+        return join(kind, known)
+
+    def _at(self, first_row: int, row: int) -> str:
+        return f"{self._path}, row {first_row + row + 1}"
+
+    def _typed(self, first_row: int, name: str, column: pa.Array) -> pa.Array:
+        kind = self.kinds.get(name, Kind.NULL)
+        try:
+            result = typed(column, kind)
+        except NanInList as error:
+            raise UserError(
+                f"{self._at(first_row, error.args[0])}, column {name!r}: a NaN in a list of "
+                "several values; leave the list empty or fill the value"
+            ) from error
+        except pa.ArrowInvalid as error:
+            raise UserError(f"{self._path}: column {name!r} as {kind.value}: {error}") from error
+        if kind is Kind.FLOAT and (row := first_infinite(result)) is not None:
+            raise UserError(
+                f"{self._at(first_row, row)}, column {name!r}: an infinite value; replace it, "
+                "leave it empty (missing) or exclude the column"
+            )
+        return result
+
+    def _feature(self, first_row: int, name: str, column: pa.Array) -> pa.Array:
+        kind = self.kinds[name]
+        result = feature(column, kind)
+        if kind is Kind.FLOAT and (row := first_infinite(result)) is not None:
+            raise UserError(
+                f"{self._at(first_row, row)}, column {name!r}: a value beyond float32's 3.4e38; "
+                "rescale or exclude the column"
+            )
+        return result
+
+    def _weight(self, first_row: int, weight: pa.Array | None, rows: int) -> pa.Array:
+        name = str(self._params.weight)
+        wanted = f"data.weight: sample weights in {name!r} must be numbers of at least 0"
+        kind = self.kinds.get(name, Kind.NULL)
+        if weight is None or kind is Kind.NULL:
+            raise UserError(f"{wanted}; {self._at(first_row, 0)} has none")
+        if kind not in _NUMBERS or is_list(weight.type):
+            found = "lists" if is_list(weight.type) else kind.value
+            raise UserError(f"{wanted}; {self._path} holds {found} there")
+        bad = pc.less(weight, 0).fill_null(True).to_numpy(zero_copy_only=False)
+        if bad.any():
+            row = int(np.argmax(bad))
+            value = weight[row].as_py()
+            found = "has none" if value is None else f"has {value:g}"
+            raise UserError(f"{wanted}; {self._at(first_row, row)} {found}")
+        return weight.cast(pa.float32(), safe=False)
+
+    def _times(self, first_row: int, time: pa.Array | None, rows: int) -> np.ndarray:
+        name = str(self._params.order_by)
+        kind = self.kinds.get(name, Kind.NULL)
+        if time is None or kind is Kind.NULL or time.null_count:
+            missing = np.asarray(pc.is_null(time)) if time is not None else np.ones(rows, bool)
+            at = self._at(first_row, int(np.argmax(missing)))
+            raise UserError(
+                f"data.order_by: column {name!r} has a missing value ({at}); fill it, drop the "
+                "row or leave data.order_by out"
+            )
+        wanted = f"data.order_by: column {name!r} must hold numbers or ISO 8601 dates or times"
+        if is_list(time.type):
+            raise UserError(f"{wanted}; {self._path} holds lists there")
+        if kind is Kind.TEXT:
+            text = time.cast(pa.large_binary()).cast(pa.string(), safe=False)
+            kind = kind_of_text(text)
+            if kind not in _TIMES:
+                example = next(v for v in text if kind_of_text(pa.array([v.as_py()])) not in _TIMES)
+                raise UserError(f"{wanted}; {self._path} holds {example.as_py()!r} there")
+            time = typed(text, kind)
+        if kind is not Kind.FLOAT:
+            return np.asarray(time.cast(pa.int64()))
+        # IEEE 754 floats compare as their bits do, negative ones in reverse; +0.0 unites the zeros.
+        bits = (np.asarray(time) + 0.0).view(np.int64)
+        return np.where(bits < 0, bits ^ _LOW_BITS, bits)
+
+
+def _record_batch(columns: Mapping[str, pa.Array], rows: int) -> pa.RecordBatch:
+    if not columns:
+        columns = {"": pa.nulls(rows)}
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _multi_label(name: str, where: str) -> UserError:
+    return UserError(
+        f"label column {name!r} ({where}) holds lists of values: multi-label is not supported; "
+        "choose one class a row"
+    )
