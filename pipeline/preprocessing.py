@@ -10,6 +10,7 @@ all numeric columns.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from inspect import signature
@@ -31,6 +32,7 @@ MISSING = "<missing>"
 """Stands for an absent or empty category; it has id 0 in every vocabulary."""
 
 QUANTILES = 100
+NOT_IN_NAMES = r"[^\w.-]"  # of files
 
 
 def transform_config(
@@ -126,6 +128,7 @@ class _Vocabularies(tft_beam.experimental.PTransformAnalyzer):
         self._names, self._min_frequency, self._max_size = names, min_frequency, max_size
 
     def expand(self, batches: beam.PCollection) -> tuple[beam.PCollection, ...]:
+        columns = range(len(self._names))
         outputs = (
             batches
             | "CountInBatch" >> beam.FlatMap(_count)
@@ -135,9 +138,9 @@ class _Vocabularies(tft_beam.experimental.PTransformAnalyzer):
             | "Write"
             >> beam.FlatMap(
                 _write_vocabularies, self.base_temp_dir, self._names, self._max_size
-            ).with_outputs(*self._names)
+            ).with_outputs(*map(str, columns))
         )
-        return tuple(outputs[name] for name in self._names)
+        return tuple(outputs[str(column)] for column in columns)
 
 
 Count = tuple[tuple[int, bytes], int]
@@ -163,11 +166,11 @@ def _write_vocabularies(
         # The file holds one value a line; one that cannot stand there counts as unseen.
         if value != MISSING.encode() and b"\n" not in value and b"\r" not in value:
             ranked[column].append(value)
-    for name, values in zip(names, ranked, strict=True):
-        path = os.path.join(directory, f"vocabulary_{name}")
+    for column, (name, values) in enumerate(zip(names, ranked, strict=True)):
+        path = os.path.join(directory, f"vocabulary_{column}_{re.sub(NOT_IN_NAMES, '_', name)}")
         with tf.io.gfile.GFile(path, "wb") as file:
             file.write(b"\n".join([MISSING.encode(), *values[:max_size]]) + b"\n")
-        yield beam.pvalue.TaggedOutput(name, path)
+        yield beam.pvalue.TaggedOutput(str(column), path)
 
 
 def _scaled(numbers: dict[str, tf.Tensor], params: PreprocessingParams) -> dict[str, tf.Tensor]:

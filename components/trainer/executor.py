@@ -1,104 +1,147 @@
-"""Executor of Trainer: TFX's generic one, with class weights in and a report out."""
+"""Moves artifacts for Trainer; TFX's GenericExecutor does the rest."""
 
+import os
 import time
+from collections import Counter
 from typing import Any
 
 from tfx import types
 from tfx.components.trainer import executor as tfx_executor
-from tfx.components.trainer.fn_args_utils import FnArgs
-from tfx.types import artifact_utils, standard_component_specs
+from tfx.components.trainer import fn_args_utils
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
 
-from .. import artifact_io, progress
+from .. import progress
+from ..artifact_io import read_report_if_any, split_files, write_report
 from ..class_weights import class_weights
 from ..errors import UserError
+from ..examples_io import decoder, read_blocks
 from ..imbalance_detector.report import Imbalance
 from ..names import TRAIN
 from ..rebalancer.report import Rebalancing
 from ..report import Kind
-from .devices import describe
+from .devices import visible_devices
 from .params import TrainerParams
-from .record import RunRecord
-from .report import Training
+from .report import RUN_FILE, LearnerRun, Training
+
+ArtifactDict = dict[str, list[types.Artifact]]
 
 
 class Executor(tfx_executor.GenericExecutor):
-    """Hands class weights to a run_fn, ours or the user's, and reports what was done."""
+    """Runs a run_fn with the class weights in its arguments, and reports."""
 
     def Do(
         self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
+        input_dict: ArtifactDict,
+        output_dict: ArtifactDict,
         exec_properties: dict[str, Any],
     ) -> None:
-        """Runs Trainer.
+        """Trains a model.
 
         Args:
-          input_dict: as TFX's Trainer, and
-            - imbalance_report: ImbalanceReport.
-            - rebalance_report: RebalanceReport, or none.
-          output_dict: as TFX's Trainer, and
+          input_dict: as TFX's, and
+            - imbalance_report: optional ImbalanceReport, for the class order and counts.
+            - rebalance_report: optional RebalanceReport, for the counts that the learner sees.
+          output_dict: `model`, `model_run` as TFX's, and
             - report: TrainingReport.
-          exec_properties: as TFX's Trainer, and
-            - params: JSON of TrainerParams.
+          exec_properties: as TFX's, and
+            - params: TrainerParams as JSON.
+            - code_fingerprint: not read here; it is there for TFX's cache.
 
         Raises:
-          UserError: the class weights do not fit the classes, or there is no transform graph.
+          UserError: the examples, the class weights and the learner do not fit together.
         """
-        if not input_dict.get(standard_component_specs.TRANSFORM_GRAPH_KEY):
-            raise UserError("Trainer: no transform_graph is connected; our learners need one")
-        started = time.monotonic()
-        super().Do(input_dict, output_dict, exec_properties)
         params: TrainerParams = TrainerParams.from_property(exec_properties["params"])
-        counts, weights = _weights(input_dict, params)
-        record = RunRecord.read(
-            artifact_utils.get_single_uri(output_dict[standard_component_specs.MODEL_RUN_KEY])
-        ) or RunRecord(device=describe(), seconds=round(time.monotonic() - started, 3))
+        counts = _counts(input_dict, params.label)
+        weights = class_weights(counts, params.class_weights)
+        _warn_of_double_work(input_dict, params)
+        start = time.monotonic()
+        super().Do(input_dict, output_dict, exec_properties)
+        run = _learner_run(artifact_utils.get_single_uri(output_dict["model_run"]))
         weighted = params.class_weights.scheme != "none"
-        # What a user's own code does with the weights is not known.
-        kind: Kind = "none" if not weighted else "approximate" if params.run_fn else "prior_only"
+        # Whether a user's run_fn used the weights, and how, cannot be known.
+        kind: Kind = ("approximate" if params.run_fn else "prior_only") if weighted else "none"
         report = Training(
+            **(run or _unknown_run(sum(counts.values()))).model_dump(),
             learner=params.run_fn or params.learner,
-            device=record.device,
-            mixed_precision=record.mixed_precision,
             class_weights=weights,
             factors=weights,
             kind=kind,
-            rows=sum(counts.values()),
-            seconds=record.seconds,
-            best_epoch=record.best_epoch,
-            history=list(record.history),
+            seconds=time.monotonic() - start,
         )
-        artifact_io.write_report(output_dict, "report", report)
+        write_report(output_dict, "report", report)
 
     def _GetFnArgs(
         self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
+        input_dict: ArtifactDict,
+        output_dict: ArtifactDict,
         exec_properties: dict[str, Any],
-    ) -> FnArgs:
+    ) -> fn_args_utils.FnArgs:
         fn_args = super()._GetFnArgs(input_dict, output_dict, exec_properties)
         params: TrainerParams = TrainerParams.from_property(exec_properties["params"])
-        _, weights = _weights(input_dict, params)
-        if "rebalance_report" in input_dict and params.class_weights.scheme == "explicit":
-            progress.say("explicit class weights on top of resampling: both move the prior")
+        counts = _counts(input_dict, params.label)
+        weights = class_weights(counts, params.class_weights)
         fn_args.custom_config = {
             **(fn_args.custom_config or {}),
-            "params": exec_properties["params"],
+            "params": params.to_property(),
             "label": params.label,
             "weight": params.weight,
             "seed": params.seed,
-            "classes": list(weights),
+            "classes": list(counts),
             "class_weights": dict(enumerate(weights.values())),
         }
         return fn_args
 
 
-def _weights(
-    input_dict: dict[str, list[types.Artifact]], params: TrainerParams
-) -> tuple[dict[str, int], dict[str, float]]:
-    """class -> rows the learner sees, and class -> weight, both in class order."""
-    imbalance = artifact_io.read_report(input_dict, "imbalance_report", Imbalance)
-    rebalancing = artifact_io.read_report_if_any(input_dict, "rebalance_report", Rebalancing)
-    seen = rebalancing.after if rebalancing else imbalance.counts[TRAIN]
-    counts = {name: seen[name] for name in imbalance.classes}
-    return counts, class_weights(counts, params.class_weights)
+def _counts(input_dict: ArtifactDict, label: str) -> dict[str, int]:
+    """class -> rows of train as the learner sees them, in class order."""
+    imbalance = read_report_if_any(input_dict, "imbalance_report", Imbalance)
+    rebalancing = read_report_if_any(input_dict, "rebalance_report", Rebalancing)
+    if rebalancing:
+        classes = imbalance.classes if imbalance else list(rebalancing.after)
+        return {name: rebalancing.after[name] for name in classes}
+    if imbalance:
+        return {name: imbalance.counts[TRAIN][name] for name in imbalance.classes}
+    return _counted(split_files(input_dict, "examples", TRAIN), label)
+
+
+def _counted(files: list[str], label: str) -> dict[str, int]:
+    """class -> rows, the largest class first, so that the smaller of two is the positive one."""
+    decode = decoder({label: "bytes"})
+    total: Counter[str] = Counter()
+    for block in read_blocks(files):
+        column = decode.DecodeBatch(list(block)).column(0).flatten()
+        for item in column.value_counts().to_pylist():
+            total[item["values"].decode()] += item["counts"]
+    if not total:
+        raise UserError(f"Trainer: no row of the train split has the label {label!r} as text")
+    return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _warn_of_double_work(input_dict: ArtifactDict, params: TrainerParams) -> None:
+    rebalancing = read_report_if_any(input_dict, "rebalance_report", Rebalancing)
+    scheme = params.class_weights.scheme
+    if rebalancing and rebalancing.method != "none" and scheme in ("explicit", "cost_matrix"):
+        progress.say(
+            f"warning: class_weights.scheme {scheme} comes on top of rebalance.method "
+            f"{rebalancing.method}: both favour the smaller classes; one is mostly enough"
+        )
+
+
+def _learner_run(model_run_dir: str) -> LearnerRun | None:
+    path = os.path.join(model_run_dir, RUN_FILE)
+    if not fileio.exists(path):
+        return None
+    with fileio.open(path) as file:
+        return LearnerRun.model_validate_json(file.read())
+
+
+def _unknown_run(rows: int) -> LearnerRun:
+    """What can be said of a user's run_fn, which reports nothing."""
+    return LearnerRun(
+        device=visible_devices("off").description,
+        mixed_precision=False,
+        rows=rows,
+        best_epoch=None,
+        history=[],
+    )

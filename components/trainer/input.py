@@ -1,116 +1,191 @@
-"""Transformed examples as batches of tensors."""
+"""Transformed examples as arrays in memory, 4 bytes a value."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
+import numpy as np
 import tensorflow as tf
-from tensorflow_metadata.proto.v0 import schema_pb2
+import tensorflow_transform as tft
 
 from ..errors import UserError
 from ..examples_io import compression_of
+from ..names import ROW_ID
 
-SHUFFLE_ROWS = 200_000
-"""Rows that are shuffled at once; fewer rows than that are shuffled completely."""
+BATCH_ROWS = 4096
 
 
 @dataclass(frozen=True)
-class FeatureSpace:
-    """A model's inputs, in one order for training and serving.
+class Feature:
+    """One model input of shape [n, width].
 
     Attributes:
-      numeric: names of the float features.
-      categories: name -> number of ids of the categorical features.
+      name: of the transformed feature.
+      width: values a row.
+      categories: how many ids it has; 0 for a number.
+      lowest: its smallest id.
     """
 
-    numeric: tuple[str, ...]
-    categories: Mapping[str, int]
-
-    @classmethod
-    def of(cls, schema: schema_pb2.Schema, exclude: Collection[str | None]) -> "FeatureSpace":
-        """The features that Transform's schema describes.
-
-        Args:
-          schema: of the transformed data; an int feature with an `int_domain` is a category.
-          exclude: names that are no features: label, weight, row identity.
-
-        Raises:
-          UserError: a feature that is neither a number nor a category, or none at all.
-        """
-        numeric, categories = [], {}
-        for feature in sorted(schema.feature, key=lambda f: f.name):
-            if feature.name in exclude:
-                continue
-            if feature.type == schema_pb2.BYTES:
-                raise UserError(
-                    f"preprocessing.fn: feature {feature.name!r} is text; expected numbers or "
-                    "vocabulary ids (tft.compute_and_apply_vocabulary)"
-                )
-            if feature.type == schema_pb2.INT and feature.HasField("int_domain"):
-                categories[feature.name] = int(feature.int_domain.max) + 1
-            else:
-                numeric.append(feature.name)
-        if not numeric and not categories:
-            raise UserError("preprocessing: no feature is left to learn from")
-        return cls(tuple(numeric), categories)
-
-    def pack(self, features: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Features as float32 [n, len(numeric)] and int32 [n, len(categories)]."""
-        some = next(iter(features.values()))
-        n = tf.shape(some)[0]
-
-        def matrix(names: Collection[str], dtype: tf.DType) -> tf.Tensor:
-            if not names:
-                return tf.zeros(tf.stack([n, 0]), dtype)
-            return tf.concat([tf.cast(tf.reshape(features[k], [-1, 1]), dtype) for k in names], 1)
-
-        return matrix(self.numeric, tf.float32), matrix(self.categories, tf.int32)
+    name: str
+    width: int
+    categories: int = 0
+    lowest: int = 0
 
 
 @dataclass(frozen=True)
-class Examples:
-    """One split of transformed examples.
+class Rows:
+    """One split, in an order that does not depend on how files hold it.
 
     Attributes:
-      patterns: file names or patterns of gzipped TFRecords.
-      spec: parsing spec of the transformed features.
-      space: which of them are inputs.
-      label: the label's name; its values are class names.
+      numbers: float32 [n, total width of the numbers].
+      categories: int32 [n, total width of the categories], ids from 0.
+      labels: int32 [n], class index.
+      weights: float32 [n], the sample weights; ones where there are none.
+    """
+
+    numbers: np.ndarray
+    categories: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def model_features(
+    transform: tft.TFTransformOutput, label: str, weight: str | None
+) -> tuple[Feature, ...]:
+    """The transformed features that a model sees: all but the label, the weight and `_row_id`.
+
+    A category is an int64 feature whose schema has an `int_domain`; any other is a number.
+
+    Raises:
+      UserError: a feature is text or has a varying number of values, or there is none.
+    """
+    schema = {f.name: f for f in transform.transformed_metadata.schema.feature}
+    features = []
+    for name, spec in sorted(transform.transformed_feature_spec().items()):
+        if name in (label, weight, ROW_ID):
+            continue
+        if not isinstance(spec, tf.io.FixedLenFeature):
+            raise UserError(
+                f"transformed feature {name!r} has a varying number of values a row; "
+                "preprocessing must make it dense"
+            )
+        width = int(np.prod(spec.shape, dtype=np.int64))
+        domain = schema[name].int_domain
+        if spec.dtype == tf.string:
+            raise UserError(
+                f"transformed feature {name!r} is text; preprocessing must turn it into numbers "
+                "or vocabulary ids"
+            )
+        if spec.dtype == tf.int64 and schema[name].HasField("int_domain"):
+            features.append(Feature(name, width, domain.max - domain.min + 1, domain.min))
+        else:
+            features.append(Feature(name, width))
+    if not features:
+        raise UserError("preprocessing leaves no feature to learn from")
+    return tuple(features)
+
+
+def pack(
+    columns: Mapping[str, tf.Tensor], features: Sequence[Feature]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """(numbers float32 [n, ...], categories int32 [n, ...]) from transformed tensors by name.
+
+    Ids outside a feature's range move to its nearest end.
+    """
+    numbers, categories = [], []
+    for feature in features:
+        values = tf.reshape(columns[feature.name], [-1, feature.width])
+        if feature.categories:
+            ids = tf.clip_by_value(values - feature.lowest, 0, feature.categories - 1)
+            categories.append(tf.cast(ids, tf.int32))
+        else:
+            numbers.append(tf.cast(values, tf.float32))
+    n = tf.shape(columns[features[0].name])[0]
+    return (
+        tf.concat(numbers, 1) if numbers else tf.zeros([n, 0], tf.float32),
+        tf.concat(categories, 1) if categories else tf.zeros([n, 0], tf.int32),
+    )
+
+
+def read_rows(
+    patterns: Sequence[str],
+    transform: tft.TFTransformOutput,
+    features: Sequence[Feature],
+    *,
+    label: str,
+    classes: Sequence[str],
+    weight: str | None,
+) -> Rows:
+    """Reads the transformed examples of one split.
+
+    Args:
+      patterns: of gzipped TFRecord files.
+      transform: what the examples look like.
+      features: what a model sees of them.
+      label: name of the label, whose values are names in `classes`.
       classes: class names in index order.
-      weight: the sample weight's name, if there is one.
+      weight: name of the sample weight; None for none.
+
+    Raises:
+      UserError: no rows; a label that cannot be a class (its type says regression or
+        multi-label) or is not in `classes`; a weight that is negative or not finite.
     """
+    specs = transform.transformed_feature_spec()
+    _check_label(label, specs)
+    wanted = [f.name for f in features] + [n for n in (label, weight, ROW_ID) if n in specs]
+    index_of = tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(list(classes), tf.range(len(classes))), -1
+    )
 
-    patterns: Sequence[str]
-    spec: Mapping[str, tf.io.FixedLenFeature]
-    space: FeatureSpace
-    label: str
-    classes: Sequence[str]
-    weight: str | None
+    def parse(records: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        columns = tf.io.parse_example(records, {name: specs[name] for name in wanted})
+        names = tf.reshape(columns[label], [-1])
+        names = names if names.dtype == tf.string else tf.strings.as_string(names)
+        row_ids = columns.get(ROW_ID, tf.zeros_like(names, tf.int64))
+        weights = columns[weight] if weight else tf.ones_like(names, tf.float32)
+        return (
+            *pack(columns, features),
+            index_of.lookup(names),
+            names,
+            tf.reshape(tf.cast(weights, tf.float32), [-1]),
+            tf.reshape(row_ids, [-1]),
+        )
 
-    @cached_property
-    def files(self) -> list[str]:
-        """The files, sorted."""
-        return sorted(f for pattern in self.patterns for f in tf.io.gfile.glob(pattern))
+    files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
+    if weight and weight not in specs:
+        raise UserError(f"the transformed examples have no sample weight {weight!r}")
+    blocks = []
+    if files:
+        records = tf.data.TFRecordDataset(files, compression_of(files[0]), buffer_size=8 << 20)
+        parsed = records.batch(BATCH_ROWS).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+        blocks = list(parsed.prefetch(2).as_numpy_iterator())
+    if not blocks:
+        raise UserError(f"no rows to learn from in {', '.join(patterns)}")
+    numbers, categories, labels, names, weights, row_ids = (
+        np.concatenate(parts) for parts in zip(*blocks, strict=True)
+    )
+    if (labels < 0).any():
+        unknown = names[labels < 0][0].decode(errors="replace")
+        raise UserError(f"label {label!r} has the value {unknown!r}; expected one of {classes}")
+    if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
+        raise UserError(f"sample weight {weight!r}: expected finite numbers from 0, not all 0")
+    order = np.lexsort((labels, row_ids))
+    return Rows(numbers[order], categories[order], labels[order], weights[order])
 
-    def batches(self, size: int, seed: int | None = None) -> tf.data.Dataset:
-        """Batches of (numeric [b, D], ids [b, C]), class index int32 [b], sample weight [b].
 
-        Args:
-          size: rows of a batch; the last one may have fewer.
-          seed: shuffles anew in every epoch; None keeps the files' order.
-        """
-        compression = compression_of(self.files[0]) if self.files else ""
-        records = tf.data.TFRecordDataset(self.files, compression, buffer_size=4 << 20)
-        if seed is not None:
-            records = records.shuffle(SHUFFLE_ROWS, seed=seed)
-        parsed = records.batch(size).map(self._parse, num_parallel_calls=2, deterministic=True)
-        return parsed.prefetch(4)
-
-    def _parse(self, serialized: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], tf.Tensor, tf.Tensor]:
-        features = tf.io.parse_example(serialized, self.spec)
-        names = tf.constant(list(self.classes))
-        hits = tf.equal(tf.reshape(features[self.label], [-1, 1]), names)
-        index = tf.argmax(tf.cast(hits, tf.int32), axis=1, output_type=tf.int32)
-        known = tf.cast(tf.reduce_any(hits, axis=1), tf.float32)
-        weight = tf.reshape(features[self.weight], [-1]) if self.weight else tf.ones_like(known)
-        return self.space.pack(features), index, weight * known
+def _check_label(label: str, specs: Mapping[str, object]) -> None:
+    spec = specs.get(label)
+    if spec is None:
+        raise UserError(f"the transformed examples have no label {label!r}")
+    if not isinstance(spec, tf.io.FixedLenFeature) or np.prod(spec.shape, dtype=np.int64) != 1:
+        raise UserError(
+            f"label {label!r} has several values a row: multi-label classification is not "
+            "supported; expected one class a row"
+        )
+    if spec.dtype.is_floating:
+        raise UserError(
+            f"label {label!r} is a decimal number: regression is not supported; "
+            "expected the name of a class"
+        )

@@ -9,18 +9,19 @@ from ..params import Params
 
 
 class MlpParams(Params):
-    """The Keras MLP with embeddings of categories and piecewise-linear encodings of numbers."""
+    """The Keras MLP with embeddings for categories and piecewise-linear encoding of numbers."""
 
     hidden: tuple[int, ...] = Field((128, 64), description="units of each hidden layer")
-    dropout: float = Field(0.3, ge=0, lt=1)
-    numeric_bins: int = Field(
-        48, ge=0, description="quantile bins of a number's piecewise-linear encoding; 0: none"
+    embedding_units: int = Field(16, ge=1, description="width of each category's embedding")
+    bins: int = Field(
+        48, ge=0, description="quantile bins of each number's piecewise-linear encoding; 0: none"
     )
-    numeric_dim: int = Field(12, ge=1, description="size of a number's embedding")
-    learning_rate: float = Field(2e-3, gt=0)
+    bin_units: int = Field(4, ge=1, description="units that each number's encoding feeds")
+    dropout: float = Field(0.4, ge=0, lt=1)
+    learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
-    batch_size: int = Field(512, ge=1)
-    epochs: int = Field(40, ge=1)
+    batch_size: int = Field(256, ge=1, description="rows a step, over all devices together")
+    epochs: int = Field(50, ge=1)
     patience: int = Field(5, ge=1, description="epochs without a better AUC-PR on val")
 
 
@@ -30,9 +31,7 @@ class TrainOptions(Params):
     learner: Literal["mlp"] = "mlp"
     run_fn: str | None = Field(None, description="your own run_fn by dotted name, instead")
     mlp: MlpParams = MlpParams()
-    mixed_precision: Literal["auto", "on", "off"] = Field(
-        "auto", description="auto: where every GPU computes float16 fast"
-    )
+    mixed_precision: Literal["auto", "on", "off"] = "auto"
 
 
 class TrainerParams(TrainOptions):

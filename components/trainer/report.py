@@ -18,22 +18,32 @@ class Epoch(Report):
     """class -> recall on val by the arg max of the raw scores."""
 
 
-class Training(Report):
+class LearnerRun(Report):
+    """What our run_fn tells about itself, in RUN_FILE of the ModelRun artifact."""
+
+    schema_name: ClassVar[str] = "learner_run"
+
+    device: str
+    """For people, such as 'CPU (2 cores)' or '2 x NVIDIA H100'."""
+    mixed_precision: bool
+    rows: int
+    best_epoch: int | None
+    history: list[Epoch]
+
+
+class Training(LearnerRun):
     """Content of a TrainingReport artifact."""
 
     schema_name: ClassVar[str] = "training_report"
 
     learner: str
     """Name of the learner, or the dotted name of the user's run_fn."""
-    device: str
-    """For people, such as 'CPU (2 cores)' or '2 x NVIDIA H100'."""
-    mixed_precision: bool
     class_weights: dict[str, float]
     """class -> weight in the loss, in class order; all 1 where none were asked for."""
     factors: dict[str, float]
     """class -> factor by which training moved the prior (the weights, for a weighted loss)."""
     kind: Kind
-    rows: int
     seconds: float
-    best_epoch: int | None
-    history: list[Epoch]
+
+
+RUN_FILE = "training.json"
