@@ -37,6 +37,9 @@ def find_in_text(text: str) -> ImbalanceError | None:
 
 
 def _disk_full(text: str) -> UserError | None:
-    if "No space left on device" in text:
-        return UserError("no space left on the disk of output.runs_dir or of the temporary folder")
+    if "No space left on device" in text or "disk is full" in text:
+        return UserError(
+            "no space left on the disk of output.runs_dir or of the temporary folder; free some, "
+            "or name another output.runs_dir"
+        )
     return None

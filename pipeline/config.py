@@ -165,13 +165,18 @@ class Config(Params):
         if wrong:
             raise UserError("\n".join(wrong))
 
-    def check_code(self) -> None:
-        """Checks that the user's own functions can be found, without running their modules.
+    def check_outside(self) -> None:
+        """Checks that the files and functions that the config names are there.
+
+        The modules of the functions are found, not run.
 
         Raises:
-          UserError: every one that cannot.
+          UserError: every one that is not.
         """
         wrong = []
+        schema_file = self.data.schema_file
+        if schema_file and "://" not in schema_file and not Path(schema_file).is_file():
+            wrong.append(f"data.schema_file: no such file: {schema_file}")
         for path, name in {
             "preprocessing.fn": self.preprocessing.fn,
             "train.run_fn": self.train.run_fn,
@@ -209,6 +214,7 @@ class Config(Params):
             **self.checks.model_dump(),
             label=self.data.label,
             positive=self.data.positive,
+            row_id=True,
             k_neighbors=self.rebalance.k_neighbors,
             class_weights=self.class_weights,
         )

@@ -95,7 +95,7 @@ def create_pipeline(
 
     transform = tfx.components.Transform(
         examples=raw,
-        schema=schema,
+        schema=detector.outputs["checked_schema"],
         preprocessing_fn=PREPROCESSING_FN,
         splits_config=transform_pb2.SplitsConfig(analyze=[TRAIN], transform=[TRAIN, VAL]),
         custom_config={
@@ -107,8 +107,6 @@ def create_pipeline(
         disable_statistics=True,
         disable_analyzer_cache=True,
     )
-    transform.add_upstream_node(detector)  # a failed data check stops the run here
-
     examples = transform.outputs["transformed_examples"]
     transform_graph = transform.outputs["transform_graph"]
     nodes: list[BaseComponent] = [

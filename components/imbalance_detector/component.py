@@ -32,7 +32,10 @@ class ImbalanceDetectorSpec(component_spec.ComponentSpec):
             type=standard_artifacts.ExampleAnomalies, optional=True
         ),
     }
-    OUTPUTS: ClassVar = {"report": component_spec.ChannelParameter(type=artifacts.ImbalanceReport)}
+    OUTPUTS: ClassVar = {
+        "report": component_spec.ChannelParameter(type=artifacts.ImbalanceReport),
+        "checked_schema": component_spec.ChannelParameter(type=standard_artifacts.Schema),
+    }
 
 
 class ImbalanceDetector(base_component.BaseComponent):
@@ -48,13 +51,19 @@ class ImbalanceDetector(base_component.BaseComponent):
           statistics=statistics_gen.outputs["statistics"],
           schema=schema_gen.outputs["schema"],
           anomalies=example_validator.outputs["anomalies"],
-          params=DetectorParams(label="y", positive="yes"),
+          params=DetectorParams(label="y", positive="yes", row_id=True),
       )
-      transform.add_upstream_node(detector)  # nothing is trained on data that fail
+      transform = Transform(
+          examples=example_gen.outputs["examples"],
+          schema=detector.outputs["checked_schema"],  # nothing is trained on data that fail
+          ...,
+      )
       ```
 
     `outputs` contains:
       - `report`: an ImbalanceReport: class order, counts, severity, checks, class weights.
+      - `checked_schema`: the Schema, and `_row_id` in it where `params.row_id` is set: Transform
+        reads no feature that its schema lacks, and a row's identity is in no statistics.
 
     Where a check fails, the node fails with `ImbalanceCheckFailed`, which carries the report.
     """
@@ -82,6 +91,7 @@ class ImbalanceDetector(base_component.BaseComponent):
             schema=schema,
             anomalies=anomalies,
             report=types.Channel(type=artifacts.ImbalanceReport),
+            checked_schema=types.Channel(type=standard_artifacts.Schema),
             params=params.to_property(),
             code_fingerprint=code_fingerprint(*_CODE),
         )

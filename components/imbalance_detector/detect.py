@@ -7,7 +7,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
 from ..class_weights import ClassWeightParams, Scheme, class_weights
 from ..errors import UserError
-from ..names import SPLITS, TRAIN
+from ..names import ROW_ID, SPLITS, TRAIN
 from .checks import run_checks, shares
 from .counts import LabelCounts, Statistics, label_counts, natural_key, overall, slices
 from .params import DetectorParams, Severity
@@ -188,3 +188,15 @@ def _in_words(anomalies: anomalies_pb2.Anomalies) -> list[str]:
     if anomalies.HasField("dataset_anomaly_info"):
         named["the data set"] = anomalies.dataset_anomaly_info
     return [f"{name}: {' '.join(named[name].description.split())}" for name in sorted(named)]
+
+
+def with_row_id(schema: schema_pb2.Schema) -> schema_pb2.Schema:
+    """A copy of the schema that has the int64 feature `_row_id`, one value in each row."""
+    extended = schema_pb2.Schema()
+    extended.CopyFrom(schema)
+    if not any(feature.name == ROW_ID for feature in schema.feature):
+        feature = extended.feature.add(name=ROW_ID, type=schema_pb2.INT)
+        feature.presence.min_fraction = 1
+        feature.presence.min_count = 1
+        feature.shape.dim.add(size=1)
+    return extended

@@ -1,5 +1,6 @@
 """Reads statistics, schema and anomalies; writes the report, or fails with it."""
 
+import os
 from typing import Any
 
 import tensorflow_data_validation as tfdv
@@ -11,7 +12,7 @@ from tfx.utils import io_utils
 
 from ..artifact_io import ArtifactDict, write_report
 from .counts import Statistics
-from .detect import detect
+from .detect import detect, with_row_id
 from .errors import ImbalanceCheckFailed
 from .params import DetectorParams
 
@@ -30,7 +31,7 @@ class Executor(base_executor.BaseExecutor):
         Args:
           input_dict: `statistics` (ExampleStatistics), `schema` (Schema), and `anomalies`
             (ExampleAnomalies) or none.
-          output_dict: `report` (ImbalanceReport).
+          output_dict: `report` (ImbalanceReport) and `checked_schema` (Schema).
           exec_properties: `params`, JSON of DetectorParams; `code_fingerprint` is for the cache.
 
         Raises:
@@ -38,16 +39,25 @@ class Executor(base_executor.BaseExecutor):
           UserError: the params do not fit the data.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
-        schema_dir = artifact_utils.get_single_uri(input_dict["schema"])
+        params: DetectorParams = DetectorParams.from_property(exec_properties["params"])
+        schema_path = io_utils.get_only_uri_in_dir(
+            artifact_utils.get_single_uri(input_dict["schema"])
+        )
+        schema = tfdv.load_schema_text(schema_path)
         report = detect(
             read_statistics(input_dict, "statistics"),
-            tfdv.load_schema_text(io_utils.get_only_uri_in_dir(schema_dir)),
-            DetectorParams.from_property(exec_properties["params"]),
+            schema,
+            params,
             _read_anomalies(input_dict) if input_dict.get("anomalies") else None,
         )
         if report.failed:
             raise ImbalanceCheckFailed(report)
         write_report(output_dict, "report", report)
+        uri = artifact_utils.get_single_uri(output_dict["checked_schema"])
+        io_utils.write_pbtxt_file(
+            os.path.join(uri, os.path.basename(schema_path)),
+            with_row_id(schema) if params.row_id else schema,
+        )
 
 
 def read_statistics(artifacts: ArtifactDict, key: str) -> dict[str, Statistics]:

@@ -109,7 +109,7 @@ def _compile(
 
     data = inspect(config.data.path, config.ingest)
     config.check_columns(data.columns)
-    config.check_code()
+    config.check_outside()
 
     with out.working("loading TensorFlow and TFX"):
         from tfx.dsl.compiler import compiler
@@ -192,6 +192,7 @@ def _report_failure(
     out: Terminal,
 ) -> "Summary":
     """Writes page and summary from what the nodes before the failure have left."""
+    from ...components.reporter.summary import summarize
     from ...components.reporter.write import write_run_report
     from .left_behind import run_inputs
 
@@ -215,15 +216,17 @@ def _report_failure(
         else "user error"
     )
     inputs = run_inputs(context, outcome, (node, message), cause, outputs, timings)
-    return write_run_report(inputs, str(folder.path))
+    try:
+        return write_run_report(inputs, str(folder.path))
+    except OSError as unwritable:
+        out.line(f"no report: {folder.path} cannot be written: {unwritable.strerror}")
+        return summarize(inputs)
 
 
 def _in_words(error: BaseException) -> ImbalanceError | None:
     """The user's or the data's mistake behind an exception; None where the fault is ours."""
     if isinstance(error, ImbalanceError):
         return error
-    if isinstance(error, OSError) and error.strerror:
-        return UserError(f"{error.filename or 'output'}: {error.strerror}")
     return find_in_text(str(error))
 
 

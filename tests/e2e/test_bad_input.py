@@ -41,12 +41,12 @@ def call(
     """Writes a config, runs the command line on it, gives exit code and the error lines."""
 
     def call(
-        data: str | bytes | None, name: str = "data.csv", **sections: dict
+        content: str | bytes | None, name: str = "data.csv", **sections: dict
     ) -> tuple[int, list[str]]:
-        if isinstance(data, str):
-            (tmp_path / name).write_text(data, encoding="utf-8")
-        elif data is not None:
-            (tmp_path / name).write_bytes(data)
+        if isinstance(content, str):
+            (tmp_path / name).write_text(content, encoding="utf-8")
+        elif content is not None:
+            (tmp_path / name).write_bytes(content)
         config = {
             "name": "bad",
             "data": {"path": name, "label": "y", **sections.pop("data", {})},
@@ -99,7 +99,7 @@ CASES: dict[str, tuple[str | bytes | None, dict, int, list[str]]] = {
         ),
         {},
         2,
-        ["y", "class"],
+        ["y", "id"],
     ),
     "unknown excluded column": (GOOD, {"data": {"exclude": ["jobb"]}}, 2, ["data.exclude", "jobb"]),
     "unknown weight column": (GOOD, {"data": {"weight": "w"}}, 2, ["data.weight", "'w'"]),
@@ -134,7 +134,12 @@ CASES: dict[str, tuple[str | bytes | None, dict, int, list[str]]] = {
         2,
         ["rebalance.sampling_strategy"],
     ),
-    "positive that is no class": (GOOD, {"data": {"positive": "maybe"}}, 2, ["maybe", "'yes'"]),
+    "positive that is no class": (
+        GOOD,
+        {"data": {"positive": "maybe"}},
+        2,
+        ["data.positive", "maybe", "yes"],
+    ),
 }
 
 
@@ -149,7 +154,7 @@ def test_a_mistake_is_one_line(
     assert (got, len(lines)) == (code, 1), lines
     for word in words:
         assert word in lines[0]
-    assert not list((tmp_path / "runs").rglob("saved_model.pb"))
+    assert not list((tmp_path / "runs").glob("bad/serving/*"))
 
 
 def test_truncated_gz(call: Callable[..., tuple[int, list[str]]]) -> None:

@@ -134,8 +134,7 @@ def test_one_cell_changed_within_the_same_second_and_size_reruns_ingest(
     assert not any((bench.workspace / "serving").iterdir())
 
     stat = path.stat()
-    text = path.read_text()
-    path.write_text(text.replace("clerk", "nurse", 1))
+    path.write_bytes(path.read_bytes().replace(b"clerk", b"nurse", 1))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert path.stat().st_size == stat.st_size
     assert bench.run() == 3

@@ -48,11 +48,11 @@ def main():
     detector = ImbalanceDetector(
         statistics=statistics.outputs["statistics"],
         schema=schema.outputs["schema"],
-        params=DetectorParams(label="y", positive="yes"),
+        params=DetectorParams(label="y", positive="yes", row_id=True),
     )
     transform = tfx.components.Transform(
         examples=raw,
-        schema=schema.outputs["schema"],
+        schema=detector.outputs["checked_schema"],
         preprocessing_fn="foreign.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"]),
     )

@@ -1,11 +1,12 @@
 """Early stopping on val's AUC-PR, with progress, history and TensorBoard."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy.special import softmax
 
 from ... import metrics, progress
 from ...names import VAL
@@ -13,7 +14,18 @@ from ..input import Rows
 from ..report import Epoch
 from .base import Task
 
-SCORE_ROWS = 16384
+SCORE_ROWS = 4096
+
+
+def raw_scores(model: keras.Model, rows: Rows) -> np.ndarray:
+    """float32 [n, n_classes] of a model of (numbers, categories), thousands of rows at a time."""
+    blocks = [
+        (rows.numbers[i : i + SCORE_ROWS], rows.categories[i : i + SCORE_ROWS])
+        for i in range(0, len(rows), SCORE_ROWS)
+    ]
+    return np.concatenate(
+        [model(tuple(map(tf.constant, block)), training=False).numpy() for block in blocks]
+    )
 
 
 class Watch(keras.callbacks.Callback):
@@ -37,15 +49,7 @@ class Watch(keras.callbacks.Callback):
         self._val, self._task = val, task
         self._epochs, self._patience = epochs, patience
         self._best, self._start = -np.inf, 0.0
-        self._score: Callable[[np.ndarray, np.ndarray], tf.Tensor]
         self._writer = tf.summary.create_file_writer(task.log_dir)
-
-    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        model = self.model
-        self._score = tf.function(
-            lambda numbers, categories: tf.nn.softmax(model([numbers, categories], training=False)),
-            reduce_retracing=True,
-        )
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         self._start = time.monotonic()
@@ -67,11 +71,7 @@ class Watch(keras.callbacks.Callback):
 
     def _measured(self, epoch: int, train_loss: float) -> Epoch:
         val = self._val
-        blocks = [
-            self._score(val.numbers[i : i + SCORE_ROWS], val.categories[i : i + SCORE_ROWS]).numpy()
-            for i in range(0, len(val), SCORE_ROWS)
-        ]
-        probabilities = np.concatenate(blocks)
+        probabilities = softmax(raw_scores(self.model, val), axis=1)
         scores = metrics.Scores(
             VAL,
             val.labels.astype(np.int64),

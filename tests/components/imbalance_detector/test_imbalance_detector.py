@@ -521,7 +521,10 @@ def run(tmp_path, statistics, **params):
     (tmp_path / "schema").mkdir()
     schema = tfdv.infer_schema(statistics["train"])
     tfdv.write_schema_text(schema, str(tmp_path / "schema" / "schema.pbtxt"))
-    outputs = {"report": artifact(artifacts.ImbalanceReport, tmp_path / "report", {})}
+    outputs = {
+        "report": artifact(artifacts.ImbalanceReport, tmp_path / "report", {}),
+        "checked_schema": artifact(standard_artifacts.Schema, tmp_path / "checked", {}),
+    }
     params = DetectorParams(label="y", **params)
     Executor().Do(inputs, outputs, {"params": params.to_property(), "code_fingerprint": ""})
     return read_report(outputs, "report", Imbalance)
@@ -531,6 +534,19 @@ def test_executor_writes_the_report(tmp_path):
     report = run(tmp_path, splits_of(BINARY))
     assert report.counts["train"] == {"no": 900, "yes": 100}
     assert report.anomalies["train"] == ["age: Column is completely missing"]
+
+
+@pytest.mark.parametrize("row_id", [False, True])
+def test_the_checked_schema_has_the_row_identity_where_the_examples_have_it(tmp_path, row_id):
+    run(tmp_path, splits_of(BINARY), row_id=row_id)
+    given, checked = (
+        {f.name: f for f in tfdv.load_schema_text(str(tmp_path / d / "schema.pbtxt")).feature}
+        for d in ("schema", "checked")
+    )
+    assert set(checked) - set(given) == ({"_row_id"} if row_id else set())
+    assert all(checked[name] == feature for name, feature in given.items())
+    if row_id:
+        assert checked["_row_id"].shape.dim[0].size == 1
 
 
 def test_executor_fails_with_the_report_and_writes_none(tmp_path):
