@@ -1,6 +1,6 @@
 """Trainer: TFX's own, with class weights and a report."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from tfx import types
 from tfx.components.trainer import component as tfx_trainer
@@ -24,17 +24,17 @@ OUR_RUN_FN = "tfx_imbalance.components.trainer.run_fn.run_fn"
 class TrainerSpec(standard_component_specs.TrainerSpec):
     """TFX's spec of Trainer, extended."""
 
-    PARAMETERS = {
+    PARAMETERS: ClassVar = {
         **standard_component_specs.TrainerSpec.PARAMETERS,
         "params": ExecutionParameter(type=str),
         "code_fingerprint": ExecutionParameter(type=str),
     }
-    INPUTS = {
+    INPUTS: ClassVar = {
         **standard_component_specs.TrainerSpec.INPUTS,
         "imbalance_report": ChannelParameter(type=artifacts.ImbalanceReport, optional=True),
         "rebalance_report": ChannelParameter(type=artifacts.RebalanceReport, optional=True),
     }
-    OUTPUTS = {
+    OUTPUTS: ClassVar = {
         **standard_component_specs.TrainerSpec.OUTPUTS,
         "report": ChannelParameter(type=artifacts.TrainingReport),
     }

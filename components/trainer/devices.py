@@ -33,11 +33,9 @@ def visible_devices(mixed_precision: Literal["auto", "on", "off"] = "auto") -> D
     `auto` mixes precisions where every card has tensor cores for it (compute capability 7.0).
     """
     gpus = tf.config.list_physical_devices("GPU")
-    try:
-        for gpu in gpus:
+    for gpu in gpus:
+        if not tf.config.experimental.get_memory_growth(gpu):
             tf.config.experimental.set_memory_growth(gpu, True)
-    except RuntimeError:
-        pass  # already in use by this process: it stays as it was set
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     capability = min((d.get("compute_capability", (0, 0)) for d in details), default=(0, 0))
     return Devices(

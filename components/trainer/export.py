@@ -20,7 +20,7 @@ class ServingModule(tf.Module):
     """
 
     def __init__(
-        self, transform: tft.TFTransformOutput, scorer: Scorer, hidden: Collection[str]
+        self, transform: tft.TFTransformOutput, scorer: Scorer, hidden: Collection[str | None]
     ) -> None:
         super().__init__()
         self.transform_layer = transform.transform_features_layer()

@@ -39,9 +39,12 @@ def run_fn(fn_args: FnArgs) -> None:
     classes: list[str] = config["classes"]
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     features = model_features(transform, params.label, params.weight)
-    columns = {"label": params.label, "classes": classes, "weight": params.weight}
-    train = read_rows(fn_args.train_files, transform, features, **columns)
-    val = read_rows(fn_args.eval_files, transform, features, **columns)
+    train, val = (
+        read_rows(
+            files, transform, features, label=params.label, classes=classes, weight=params.weight
+        )
+        for files in (fn_args.train_files, fn_args.eval_files)
+    )
     devices = visible_devices(params.mixed_precision)
     progress.say(f"{params.learner}: {len(train):,} rows on {devices.description}")
     task = Task(
