@@ -22,7 +22,9 @@ Scheme = Literal["none", "balanced", "inverse_sqrt", "effective_number", "explic
 class ClassWeightParams(Params):
     """How each class is weighted in the loss."""
 
-    scheme: Scheme = "none"
+    scheme: Scheme = Field(
+        "none", description="balanced: inverse frequency; inverse_sqrt: its square root"
+    )
     beta: float = Field(0.999, ge=0, lt=1, description="effective_number only")
     explicit: dict[str, float] = Field({}, description="class name -> weight, scheme explicit")
     cost_matrix: dict[str, dict[str, float]] = Field(

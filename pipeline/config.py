@@ -58,19 +58,19 @@ class EvaluateSection(Params):
 class OutputSection(Params):
     """Where runs and pushed models go; relative to the working directory."""
 
-    runs_dir: str = "runs"
+    runs_dir: str = Field("runs", description="folder of all runs")
     serving_dir: str | None = Field(None, description="<runs_dir>/<name>/serving when not given")
 
 
 class MetadataSection(Params):
     """Where ML Metadata keeps the lineage."""
 
-    kind: Literal["sqlite", "mysql", "postgresql"] = "sqlite"
+    kind: Literal["sqlite", "mysql", "postgresql"] = Field("sqlite", description="which database")
     path: str | None = Field(None, description="sqlite file; <runs_dir>/<name>/metadata.sqlite")
-    host: str | None = None
-    port: int | None = Field(None, ge=1, le=65535)
-    database: str | None = None
-    user: str | None = None
+    host: str | None = Field(None, description="of the database server")
+    port: int | None = Field(None, ge=1, le=65535, description="3306 or 5432 when not given")
+    database: str | None = Field(None, description="name of the database")
+    user: str | None = Field(None, description="name of its user")
     password_env: str | None = Field(
         None, description="environment variable with the password; never the password itself"
     )
@@ -96,7 +96,7 @@ class Config(Params):
     """A pipeline: data to pushed model."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="names the run folder")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="of splits, sampling and training")
     data: DataSection
     split: SplitParams = SplitParams()
     checks: CheckOptions = CheckOptions()

@@ -13,7 +13,7 @@ class ThresholdParams(Params):
 
     objective: Literal[
         "f_beta", "expected_cost", "recall_at_precision", "precision_at_recall", "balanced_accuracy"
-    ] = "f_beta"
+    ] = Field("f_beta", description="what the operating point maximises, or minimises")
     beta: float = Field(1.0, gt=0, description="f_beta")
     precision: float | None = Field(None, gt=0, le=1, description="recall_at_precision")
     recall: float | None = Field(None, gt=0, le=1, description="precision_at_recall")
@@ -49,7 +49,9 @@ class CalibrateOptions(Params):
         "temperature (multiclass) where the prior correction is not exact, ECE on val is above "
         "max_ece beyond chance, or the mean score misses the prevalence beyond chance; else none",
     )
-    max_ece: float = Field(0.01, gt=0, lt=1)
+    max_ece: float = Field(
+        0.01, gt=0, lt=1, description="auto: ECE on val that calls for calibration"
+    )
     threshold: ThresholdParams = ThresholdParams()
 
 

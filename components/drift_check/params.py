@@ -11,5 +11,5 @@ class DriftParams(Params):
 
     prior_warn: float = Field(0.05, gt=0, description="relative change of the minority's share")
     prior_search: float = Field(0.25, gt=0, description="relative change that asks for a search")
-    feature_warn: float = Field(0.05, gt=0, le=1)
-    feature_search: float = Field(0.2, gt=0, le=1)
+    feature_warn: float = Field(0.05, gt=0, le=1, description="distance of a feature that warns")
+    feature_search: float = Field(0.2, gt=0, le=1, description="distance that asks for a search")

@@ -11,10 +11,16 @@ from ..params import Params
 class SplitParams(Params):
     """Shares of the three splits and how rows are assigned to them."""
 
-    mode: Literal["exact", "stable"] = "exact"
-    train: float = Field(0.7, gt=0, lt=1)
-    val: float = Field(0.15, gt=0, lt=1)
-    test: float = Field(0.15, gt=0, lt=1)
+    mode: Literal["exact", "stable"] = Field(
+        "exact",
+        description="exact: each class in proportion, to one row; stable: a row keeps its split "
+        "for ever, shares are approximate; spans need it",
+    )
+    train: float = Field(0.7, gt=0, lt=1, description="share of rows to learn from")
+    val: float = Field(
+        0.15, gt=0, lt=1, description="share for early stopping, calibration and threshold"
+    )
+    test: float = Field(0.15, gt=0, lt=1, description="share that only the evaluation sees")
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
@@ -27,14 +33,20 @@ class SplitParams(Params):
 class DataOptions(Params):
     """How the rows are read and what each column is for."""
 
-    label: str = Field(min_length=1)
-    format: Literal["auto", "csv", "parquet", "tfrecord"] = "auto"
-    delimiter: str = Field(",", min_length=1, max_length=1)
-    exclude: tuple[str, ...] = ()
-    weight: str | None = None
-    group_by: str | None = None
-    order_by: str | None = None
-    unlabelled: Literal["error", "drop"] = "error"
+    label: str = Field(min_length=1, description="column to predict")
+    format: Literal["auto", "csv", "parquet", "tfrecord"] = Field(
+        "auto", description="auto: by the files' names"
+    )
+    delimiter: str = Field(",", min_length=1, max_length=1, description="of a CSV")
+    exclude: tuple[str, ...] = Field(
+        (), description="columns to leave out: identifiers, and what is known only with the label"
+    )
+    weight: str | None = Field(None, description="column of sample weights; no feature")
+    group_by: str | None = Field(None, description="column whose equal values stay in one split")
+    order_by: str | None = Field(
+        None, description="column of times: the oldest rows are train, the newest test"
+    )
+    unlabelled: Literal["error", "drop"] = Field("error", description="rows without a label")
 
 
 class IngestParams(DataOptions):

@@ -15,9 +15,9 @@ GateMetric = Literal[
 class AbsoluteGate(Params):
     """The candidate's metric on test has a lower or an upper bound."""
 
-    metric: GateMetric
-    min: float | None = None
-    max: float | None = None
+    metric: GateMetric = Field(description="on test")
+    min: float | None = Field(None, description="lower bound")
+    max: float | None = Field(None, description="upper bound")
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -29,16 +29,16 @@ class AbsoluteGate(Params):
 class ChampionGate(Params):
     """The candidate's metric on test may be worse than the champion's by at most max_loss."""
 
-    metric: GateMetric
+    metric: GateMetric = Field(description="on test")
     max_loss: float = Field(0.0, description="0.01: may be 0.01 worse; -0.01: must be better")
 
 
 class SliceGate(AbsoluteGate):
     """An absolute gate or champion gate on each value of a column, where it can be judged."""
 
-    column: str
+    column: str = Field(description="each of its values is a slice")
     values: tuple[str, ...] = Field((), description="all values when empty")
-    min_examples: int = Field(100, ge=1)
+    min_examples: int = Field(100, ge=1, description="a smaller slice is not judged")
     min_positives: int = Field(10, ge=0, description="rows of the positive (smallest) class")
     max_loss: float | None = Field(None, description="against the champion on the same slice")
 

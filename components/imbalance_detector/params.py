@@ -13,16 +13,22 @@ Severity = Literal["none", "mild", "moderate", "extreme"]
 class FailOn(Params):
     """Conditions under which the run stops before anything is trained; None switches one off."""
 
-    severity: Literal["mild", "moderate", "extreme"] | None = None
-    imbalance_ratio_above: float | None = Field(None, gt=1)
-    class_smaller_than: int = Field(2, ge=2, description="rows in train")
-    class_missing_in_split: bool = True
-    unlabelled: bool = True
-    label_outside_schema: bool = True
+    severity: Literal["mild", "moderate", "extreme"] | None = Field(
+        None, description="this severity or a worse one"
+    )
+    imbalance_ratio_above: float | None = Field(
+        None, gt=1, description="rows of the largest class by rows of the smallest, in train"
+    )
+    class_smaller_than: int = Field(2, ge=2, description="rows of a class in train")
+    class_missing_in_split: bool = Field(True, description="a class without rows in val or test")
+    unlabelled: bool = Field(True, description="rows without a label")
+    label_outside_schema: bool = Field(True, description="a class that the schema does not have")
     prior_shift_above: float | None = Field(
         None, gt=0, le=1, description="total variation distance of class shares between splits"
     )
-    anomalies: Literal["fail", "warn", "ignore"] = "warn"
+    anomalies: Literal["fail", "warn", "ignore"] = Field(
+        "warn", description="what ExampleValidator finds against the schema"
+    )
 
 
 class CheckOptions(Params):

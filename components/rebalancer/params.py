@@ -15,7 +15,7 @@ SamplingStrategy = (
 class RebalanceOptions(Params):
     """How the train split is rebalanced, in imbalanced-learn's vocabulary."""
 
-    method: Method = "none"
+    method: Method = Field("none", description="over- or undersampling, both, or synthetic rows")
     sampling_strategy: SamplingStrategy = Field(
         "auto",
         description="auto, minority, not majority, not minority, all; a float (binary: rows of "

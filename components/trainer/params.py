@@ -17,21 +17,23 @@ class MlpParams(Params):
         48, ge=0, description="quantile bins of each number's piecewise-linear encoding; 0: none"
     )
     bin_units: int = Field(4, ge=1, description="units that each number's encoding feeds")
-    dropout: float = Field(0.4, ge=0, lt=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
+    dropout: float = Field(0.4, ge=0, lt=1, description="share of units left out")
+    learning_rate: float = Field(1e-3, gt=0, description="of AdamW")
+    weight_decay: float = Field(1e-4, ge=0, description="of AdamW")
     batch_size: int = Field(256, ge=1, description="rows a step, over all devices together")
-    epochs: int = Field(50, ge=1)
-    patience: int = Field(5, ge=1, description="epochs without a better AUC-PR on val")
+    epochs: int = Field(50, ge=1, description="most epochs")
+    patience: int = Field(10, ge=1, description="epochs without a better AUC-PR on val")
 
 
 class TrainOptions(Params):
     """Which learner is trained, and how."""
 
-    learner: Literal["mlp"] = "mlp"
+    learner: Literal["mlp"] = Field("mlp", description="the built-in learner")
     run_fn: str | None = Field(None, description="your own run_fn by dotted name, instead")
     mlp: MlpParams = MlpParams()
-    mixed_precision: Literal["auto", "on", "off"] = "auto"
+    mixed_precision: Literal["auto", "on", "off"] = Field(
+        "auto", description="auto: where every GPU has tensor cores"
+    )
 
 
 class TrainerParams(TrainOptions):

@@ -27,3 +27,9 @@ def test_no_stale_schema_is_left() -> None:
 def test_the_demo_configs_satisfy_the_schema(path: Path) -> None:
     schema = json.loads((ROOT / "schemas" / "config.schema.json").read_text())
     jsonschema.validate(json.loads(json.dumps(yaml.safe_load(path.read_text()))), schema)
+
+
+def test_every_key_of_a_config_has_a_meaning() -> None:
+    rows = [line for line in schemas.files()["docs/configuration.md"].splitlines() if "| `" in line]
+    assert len(rows) > 60
+    assert not [row for row in rows if row.split(" | ")[-1].strip(" |") == ""]

@@ -171,7 +171,7 @@ class Embeddings(keras.layers.Layer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the table."""
         self.table = self.add_weight(
-            shape=(int(self._first[-1]), self._units),
+            shape=(max(int(self._first[-1]), 1), self._units),  # no column: a row that no one reads
             initializer=keras.initializers.RandomUniform(),
         )
 
@@ -212,7 +212,10 @@ def intercept_shift(logits: np.ndarray, weights: np.ndarray, mass: np.ndarray) -
 
 
 def quantile_edges(numbers: np.ndarray, bins: int) -> np.ndarray:
-    """Edges of up to `bins` bins of equal mass for each column; equal quantiles make one edge.
+    """Edges of up to `bins` bins for each column.
+
+    A value that fills a bin by itself, such as a column's many zeros, is an edge; the other edges
+    are quantiles of the remaining rows.
 
     Args:
       numbers: float32 [n, n_numbers], n > 0.
@@ -221,11 +224,19 @@ def quantile_edges(numbers: np.ndarray, bins: int) -> np.ndarray:
     Returns:
       float32 [n_numbers, bins + 1], rising; a column with fewer edges repeats its last one.
     """
-    edges = np.quantile(numbers, np.linspace(0, 1, bins + 1), axis=0).T.astype(np.float32)
-    unique = [np.unique(row) for row in edges]
-    return np.array(
-        [np.pad(row, (0, bins + 1 - len(row)), mode="edge") for row in unique], np.float32
-    ).reshape(numbers.shape[1], bins + 1)
+    edges = np.zeros((numbers.shape[1], bins + 1), np.float32)
+    for column, row in zip(numbers.T, edges, strict=True):
+        values, counts = np.unique(column, return_counts=True)
+        frequent = counts * bins > len(column)
+        rest = np.repeat(values[~frequent], counts[~frequent])
+        free = bins + 1 - int(frequent.sum())
+        if len(rest) and free > 0:
+            spread = np.quantile(rest, np.linspace(0, 1, free), method="nearest")
+        else:
+            spread = values[:0]
+        found = np.unique(np.concatenate([values[frequent], spread]))
+        row[:] = np.pad(found, (0, bins + 1 - len(found)), mode="edge")
+    return edges
 
 
 def batch_size(rows: int, most: int) -> int:
