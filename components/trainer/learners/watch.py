@@ -15,6 +15,8 @@ from ..report import Epoch
 from .base import Task
 
 SCORE_ROWS = 4096
+SHOWN_CLASSES = 8
+"""Those with the lowest recall stand in the progress line."""
 
 
 def raw_scores(model: keras.Model, rows: Rows) -> np.ndarray:
@@ -93,10 +95,12 @@ class Watch(keras.callbacks.Callback):
         )
 
     def _tell(self, done: Epoch) -> None:
-        recall = ", ".join(f"{name} {value:.2f}" for name, value in done.val_recall.items())
+        shown = sorted(done.val_recall.items(), key=lambda item: item[1])[:SHOWN_CLASSES]
+        recall = ", ".join(f"{name} {value:.2f}" for name, value in shown)
         progress.say(
             f"epoch {done.epoch}/{self._epochs}  loss {done.train_loss:.4f}  "
             f"val AUC-PR {done.val_auc_pr:.4f}  recall {recall}"
+            f"{', ...' if len(shown) < len(done.val_recall) else ''}"
         )
         with self._writer.as_default(step=done.epoch):
             tf.summary.scalar("train/loss", done.train_loss)
