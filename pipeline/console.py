@@ -18,7 +18,7 @@ from rich.text import Text
 from ..components import progress
 
 QUIET_ENVIRONMENT = {
-    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
     "GRPC_VERBOSITY": "NONE",
     "TFX_TELEMETRY": "0",
 }

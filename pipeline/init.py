@@ -109,7 +109,7 @@ def _render(info: DataInfo, name: str, data: str, label: str, delimiter: str) ->
         rows=f"{info.rows:,} rows",
         name=name,
         path=_quoted(data),
-        delimiter=_quoted(delimiter),
+        delimiter=delimiter if delimiter == "," else _quoted(delimiter),
         label=_quoted(label),
         counts=", ".join(f"{c}: {n:,}" for c, n in list(counts.items())[:8]).replace("\n", " "),
         positive=smallest and _quoted(smallest),

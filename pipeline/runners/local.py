@@ -291,7 +291,7 @@ def _say_result(
     if summary.pushed_path:
         out.line(f"model:  {_near(Path(summary.pushed_path))}")
     elif summary.outcome == "unchanged":
-        out.line(f"model:  {_near(workspace.serving)} holds it already")
+        out.line(f"model:  {_near(workspace.serving / (summary.champion or ''))}, pushed before")
     if folder.page.exists():
         out.line(f"report: {_near(folder.page)}")
     out.line(f"took {seconds:.0f} s")
