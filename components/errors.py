@@ -21,22 +21,22 @@ class DataCheckError(ImbalanceError):
     exit_code = 4
 
 
-_RAISED = re.compile(
-    rf"{re.escape(__name__)}\.({UserError.__name__}|{DataCheckError.__name__}): "
-    r"(.*?)(?: \[while running [^\]]*\]| \[\"?'[^\]]*|\n|$)"
-)
+_WHILE = " [while running"  # Beam ends with it what a worker has raised
+_QUOTED = re.compile(r"\b(UserError|DataCheckError): (.+?)(?: \[while running|\\n|\n|$)")
 
 
-def find_in_text(text: str) -> ImbalanceError | None:
-    """The last of our errors that is quoted in `text`, as Beam does with what a DoFn raised."""
-    found = list(_RAISED.finditer(text))
-    if not found:
-        return _disk_full(text)
-    kind, message = found[-1].groups()
-    return {"UserError": UserError, "DataCheckError": DataCheckError}[kind](message)
+def recognise(error: BaseException) -> ImbalanceError | None:
+    """The user's or the data's mistake behind an exception, however a runner has wrapped it.
 
-
-def _disk_full(text: str) -> UserError | None:
+    Returns:
+      Our error in its own words; None where the fault is ours.
+    """
+    text = str(error)
+    if isinstance(error, ImbalanceError):
+        return type(error)(text.partition(_WHILE)[0]) if _WHILE in text else error
+    if found := _QUOTED.findall(text):
+        kind, words = found[-1]
+        return {"UserError": UserError, "DataCheckError": DataCheckError}[kind](words)
     if "No space left on device" in text or "disk is full" in text:
         return UserError(
             "no space left on the disk of output.runs_dir or of the temporary folder; free some, "

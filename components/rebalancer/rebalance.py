@@ -9,7 +9,6 @@ rows are made from.
 
 import functools
 import io
-import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from .. import examples_io, hashing, progress
-from ..errors import UserError
+from ..errors import UserError, recognise
 from ..names import ROW_ID
 from . import selection
 from .features import Features
@@ -452,7 +451,6 @@ def _user_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        text = f"{type(error).__name__}: {error}"
-        if found := re.search(r"UserError: (.+?)( \[while running|\\n|\n|$)", text):
-            raise UserError(found[1]) from error
+        if (ours := recognise(error)) and ours is not error:
+            raise ours from error
         raise

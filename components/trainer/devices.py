@@ -1,6 +1,7 @@
 """What a learner computes on: every visible GPU, else the CPU."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,8 +34,8 @@ def visible_devices(mixed_precision: Literal["auto", "on", "off"] = "auto") -> D
     `auto` mixes precisions where every card has tensor cores for it (compute capability 7.0).
     """
     gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        if not tf.config.experimental.get_memory_growth(gpu):
+    with suppress(RuntimeError):  # already in use by this process: it stays as it was set
+        for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     capability = min((d.get("compute_capability", (0, 0)) for d in details), default=(0, 0))

@@ -19,7 +19,7 @@ import filelock
 import yaml
 
 from ...components.compat import IN_PROCESS_BEAM, versions
-from ...components.errors import DataCheckError, ImbalanceError, UserError, find_in_text
+from ...components.errors import DataCheckError, UserError, recognise
 from ...components.reporter.params import RunContext
 from ...components.reporter.summary import NodeRun
 from ..config import Config
@@ -198,7 +198,7 @@ def _report_failure(
 
     node = str(error) if isinstance(error, NodeFailed) else "config and data"
     cause = error.__cause__ or error if isinstance(error, NodeFailed) else error
-    known = _in_words(cause)
+    known = recognise(cause)
     if known is None:
         with folder.log.open("a", encoding="utf-8") as log:
             traceback.print_exception(type(cause), cause, cause.__traceback__, file=log)
@@ -221,13 +221,6 @@ def _report_failure(
     except OSError as unwritable:
         out.line(f"no report: {folder.path} cannot be written: {unwritable.strerror}")
         return summarize(inputs)
-
-
-def _in_words(error: BaseException) -> ImbalanceError | None:
-    """The user's or the data's mistake behind an exception; None where the fault is ours."""
-    if isinstance(error, ImbalanceError):
-        return error
-    return find_in_text(str(error))
 
 
 def _save_timings(folder: RunFolder, timings: list[NodeRun]) -> None:

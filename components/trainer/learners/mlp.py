@@ -47,7 +47,8 @@ def fit(train: Rows, val: Rows, task: Task) -> Fitted:
             optimizer=_optimizer(params, steps, devices.policy),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             jit_compile=False,
-            steps_per_execution=steps,  # an epoch runs in one graph call
+            # An epoch runs in one graph call; Keras's loop over steps fails under a mirror.
+            steps_per_execution=1 if devices.strategy.num_replicas_in_sync > 1 else steps,
         )
     model.fit(
         batches(train, weights, size, params.epochs, task.params.seed),
