@@ -85,16 +85,16 @@ def _default_outputs(columns: Inputs, params: PreprocessingParams) -> dict[str, 
             texts[name] = _dense(name, column, MISSING, tf.string)
         else:
             numbers[name] = _dense(name, column, float("nan"), tf.float32)
-    outputs = _category_ids(texts, params) | _scaled(numbers, params)
-    for name in numbers:
-        if isinstance(columns[name], tf.SparseTensor):
-            absent = tf.cast(~tf.math.is_finite(numbers[name]), tf.float32)
-            # apply_buckets marks the feature as a category of two values in the schema.
-            outputs[f"{name}_missing"] = tft.apply_buckets(absent, tf.constant([[0.5]]))
-    if twice := {f"{name}_missing" for name in numbers} & set(columns):
+    optional = [name for name in numbers if isinstance(columns[name], tf.SparseTensor)]
+    if twice := {f"{name}_missing" for name in optional} & set(columns):
         raise UserError(
             f"column {min(twice)!r}: preprocessing writes a feature of this name itself"
         )
+    outputs = _category_ids(texts, params) | _scaled(numbers, params)
+    for name in optional:
+        absent = tf.cast(~tf.math.is_finite(numbers[name]), tf.float32)
+        # apply_buckets marks the feature as a category of two values in the schema.
+        outputs[f"{name}_missing"] = tft.apply_buckets(absent, tf.constant([[0.5]]))
     return outputs
 
 
@@ -183,7 +183,10 @@ def _scaled(numbers: dict[str, tf.Tensor], params: PreprocessingParams) -> dict[
         scaled = tft.scale_to_z_score(matrix, elementwise=True)
         scaled = _filled(tf.clip_by_value(scaled, -params.clip, params.clip), 0.0)
     elif params.numeric == "quantile":
-        boundaries = tft.quantiles(matrix, QUANTILES, 0.1 / QUANTILES, reduce_instance_dims=False)
+        seen = tft.max(tf.cast(tf.math.is_finite(matrix), tf.int64), reduce_instance_dims=False)
+        # tft.quantiles fails on a column without any value.
+        counted = tf.where(seen > 0, matrix, 0.0)
+        boundaries = tft.quantiles(counted, QUANTILES, 0.1 / QUANTILES, reduce_instance_dims=False)
         columns = [
             tft.apply_buckets_with_interpolation(_filled(matrix[:, j], 0.0), boundaries[j : j + 1])
             for j in range(len(numbers))

@@ -1,8 +1,4 @@
-"""What Transform makes of raw columns, against numpy; one analysis of Beam serves many tests."""
-
-import math
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import sys
 
 import apache_beam as beam
 import numpy as np
@@ -15,308 +11,286 @@ from tfx_imbalance.components.errors import UserError
 from tfx_imbalance.pipeline.preprocessing import preprocessing_fn, transform_config
 from tfx_imbalance.pipeline.preprocessing_params import PreprocessingParams
 
-NUMBER, WHOLE, TEXT = (tf.io.FixedLenFeature([1], t) for t in (tf.float32, tf.int64, tf.string))
-SOME_NUMBER, SOME_TEXT = (tf.io.VarLenFeature(t) for t in (tf.float32, tf.string))
-N = 120
-SPEC = {
-    "income": SOME_NUMBER,
-    "age": WHOLE,
-    "constant": NUMBER,
-    "empty": SOME_NUMBER,
-    "job": SOME_TEXT,
-    "no text": SOME_TEXT,
-    "in/out (%) of a column": NUMBER,
-    "city/../town": TEXT,
-    "code": WHOLE,
-    "y": TEXT,
-    "w": NUMBER,
-    "_row_id": WHOLE,
+REQUIRED = {
+    "x": tf.float32,
+    "n": tf.int64,
+    "constant": tf.float32,
+    "s": tf.string,
+    "y": tf.string,
+    "_row_id": tf.int64,
 }
-NUMBERS = ("income", "age", "constant", "empty", "in/out (%) of a column")
-JOBS = ["clerk"] * 40 + ["nurse"] * 30 + ["smith"] * 5 + ["rare"] * 4 + [""] * 6
-CITIES = ["Bern"] * 60 + ["Rome"] * 40 + ["two\nlines"] * 10 + ["<missing>"] * 10
-
-Row = dict[str, list]
-Columns = dict[str, np.ndarray]
-
-
-def make_rows() -> list[Row]:
-    rng = np.random.default_rng(0)
-    jobs = [[job] for job in JOBS] + [[]] * (N - len(JOBS))
-    return [
-        {
-            "income": [float(rng.exponential(1000))] if i % 4 else [],
-            "age": [int(rng.integers(18, 80))],
-            "constant": [3.0],
-            "empty": [],
-            "job": jobs[i],
-            "no text": [],
-            "in/out (%) of a column": [float(rng.normal())],
-            "city/../town": [CITIES[i * 7 % N]],
-            "code": [int(7 * (i % 3))],
-            "y": ["yes" if i % 10 == 0 else "no"],
-            "w": [float(i)],
-            "_row_id": [int(rng.integers(-(2**63), 2**63 - 1))],
-        }
-        for i in range(N)
-    ]
+OPTIONAL = {"maybe": tf.float32, "empty": tf.float32, "word": tf.string, "w": tf.float32}
+SPEC = {
+    **{name: tf.io.FixedLenFeature([1], dtype) for name, dtype in REQUIRED.items()},
+    **{name: tf.io.VarLenFeature(dtype) for name, dtype in OPTIONAL.items()},
+}
 
 
-class Analyzed:
-    """Transform's graph after an analysis of `rows`, called with other rows."""
+def row(i: int, **changes) -> dict:
+    values = {
+        "x": float(i**3),
+        "n": i % 3,
+        "constant": 7.0,
+        "s": "often" if i % 4 else "seldom",
+        "y": "yes" if i % 5 == 0 else "no",
+        "_row_id": 10**15 + i,
+        "word": ["a", "b", None, ""][i % 4],
+        "maybe": None if i % 2 else float(i),
+        "empty": None,
+        "w": 1.5,
+        **changes,
+    }
+    return values
 
-    def __init__(
-        self,
-        folder: Path,
-        rows: list[Row],
-        params: PreprocessingParams,
-        spec: Mapping[str, object] = SPEC,
-    ) -> None:
-        config = transform_config(params, label="y", weight="w")
-        metadata = tft.DatasetMetadata.from_feature_spec(dict(spec))
-        with (
-            beam.Pipeline("FnApiRunner") as pipeline,
-            tft_beam.Context(temp_dir=str(folder / "tmp")),
-        ):
-            instances = pipeline | beam.Create([{k: row[k] for k in spec} for row in rows])
-            fn = (instances, metadata) | tft_beam.AnalyzeDataset(
-                lambda inputs: preprocessing_fn(inputs, config)
+
+TRAIN = [row(i) for i in range(40)]
+
+
+def transform(train, serve, tmp_path, params=None, label="y", weight="w", spec=None):
+    """Analyses `train` and transforms `serve`; returns columns [n, 1] and the schema by name."""
+    spec = spec or SPEC
+    metadata = tft.DatasetMetadata.from_feature_spec(spec)
+    config = transform_config(params or PreprocessingParams(), label=label, weight=weight)
+
+    def instance(values: dict) -> dict:
+        return {k: [] if values[k] is None else [values[k]] for k in spec}
+
+    with beam.Pipeline("FnApiRunner") as pipeline, tft_beam.Context(temp_dir=str(tmp_path / "tmp")):
+        rows = pipeline | beam.Create([instance(values) for values in train])
+        fn = (rows, metadata) | tft_beam.AnalyzeDataset(
+            lambda inputs: preprocessing_fn(inputs, config)
+        )
+        fn | tft_beam.WriteTransformFn(str(tmp_path / "graph"))
+    output = tft.TFTransformOutput(str(tmp_path / "graph"))
+    records = []
+    for values in serve:
+        features = {
+            name: tf.train.Feature(
+                **{
+                    "bytes_list": tf.train.BytesList(value=[v.encode()])
+                    if isinstance(v, str)
+                    else None,
+                    "float_list": tf.train.FloatList(value=[v]) if isinstance(v, float) else None,
+                    "int64_list": tf.train.Int64List(value=[v]) if isinstance(v, int) else None,
+                }
             )
-            fn | tft_beam.WriteTransformFn(str(folder / "graph"))
-        self.output = tft.TFTransformOutput(str(folder / "graph"))
-        self.spec = dict(spec)
-
-    def __call__(self, rows: list[Row]) -> Columns:
-        records = [example({k: row[k] for k in self.spec}) for row in rows]
-        parsed = tf.io.parse_example(records, self.spec)
-        columns = self.output.transform_raw_features(parsed)
-        for name, column in columns.items():
-            assert column.shape == (len(rows), 1), name
-        return {name: column.numpy()[:, 0] for name, column in columns.items()}
-
-    def domain(self, name: str) -> tuple[int, int] | None:
-        """The lowest and the highest id that the transformed schema allows."""
-        (feature,) = (f for f in self.output.transformed_metadata.schema.feature if f.name == name)
-        if not feature.HasField("int_domain"):
-            return None
-        return feature.int_domain.min, feature.int_domain.max
-
-
-def example(row: Row) -> bytes:
-    features = {}
-    for name, values in row.items():
-        if not values:
-            continue
-        if isinstance(values[0], str):
-            texts = [value.encode() for value in values]
-            features[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))
-        elif isinstance(values[0], int):
-            features[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-        else:
-            features[name] = tf.train.Feature(float_list=tf.train.FloatList(value=values))
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+            for name, v in values.items()
+            if v is not None
+        }
+        example = tf.train.Example(features=tf.train.Features(feature=features))
+        records.append(example.SerializeToString())
+    raw = tf.io.parse_example(records, spec)
+    columns = {k: v.numpy() for k, v in output.transform_raw_features(raw).items()}
+    return columns, {f.name: f for f in output.transformed_metadata.schema.feature}
 
 
 @pytest.fixture(scope="module")
-def rows() -> list[Row]:
-    return make_rows()
+def done(tmp_path_factory):
+    serve = [*TRAIN, row(0, s="never seen", word="never seen", maybe=float("nan"), x=1e30)]
+    return transform(serve[:-1], serve, tmp_path_factory.mktemp("preprocessing"))
 
 
-@pytest.fixture(scope="module")
-def analyze(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Analyzed]:
-    return lambda rows, params, spec=SPEC: Analyzed(
-        tmp_path_factory.mktemp("transform"), rows, params, spec
-    )
-
-
-@pytest.fixture(scope="module")
-def analyzed(rows: list[Row], analyze: Callable[..., Analyzed]) -> Analyzed:
-    return analyze(rows, PreprocessingParams(categorical=("code",), clip=2.0))
-
-
-@pytest.fixture(scope="module")
-def columns(rows: list[Row], analyzed: Analyzed) -> Columns:
-    return analyzed(rows)
-
-
-def raw(rows: list[Row], name: str) -> np.ndarray:
-    """A numeric column; NaN where missing."""
-    return np.array([row[name][0] if row[name] else math.nan for row in rows])
-
-
-def test_outputs_are_the_inputs_and_an_indicator_for_each_number_that_may_be_missing(columns):
-    assert set(columns) == {*SPEC, "income_missing", "empty_missing"}
-
-
-@pytest.mark.parametrize("name", ["age", "income", "in/out (%) of a column"])
-def test_numbers_are_clipped_z_scores_and_missing_ones_lie_at_the_mean(rows, columns, name):
-    x = raw(rows, name)
-    z = np.clip((x - np.nanmean(x)) / np.nanstd(x), -2, 2)
-    np.testing.assert_allclose(columns[name], np.where(np.isnan(x), 0, z), atol=1e-4)
-    assert columns[name].dtype == np.float32
-
-
-def test_the_indicator_says_which_numbers_are_missing(rows, columns, analyzed):
-    assert columns["income_missing"].tolist() == np.isnan(raw(rows, "income")).astype(int).tolist()
-    assert set(columns["empty_missing"].tolist()) == {1}
-    assert analyzed.domain("income_missing") == (0, 1)
-
-
-def test_a_number_that_is_not_finite_is_missing(rows, analyzed):
-    odd = [{**rows[0], "income": [value]} for value in (math.nan, math.inf, -math.inf)]
-    seen = analyzed(odd)
-    assert seen["income"].tolist() == [0, 0, 0]
-    assert seen["income_missing"].tolist() == [1, 1, 1]
-
-
-def test_constant_and_all_missing_numbers_become_zero(columns):
-    assert set(columns["constant"].tolist()) == set(columns["empty"].tolist()) == {0.0}
-
-
-def test_missing_and_empty_text_has_id_0(columns):
-    ids = dict(zip([*JOBS, *[None] * (N - len(JOBS))], columns["job"].tolist(), strict=True))
-    assert ids[""] == ids[None] == 0
-    assert set(columns["no text"].tolist()) == {0}
-
-
-def test_categories_have_ids_by_frequency_down_to_the_floor(rows, columns, analyzed):
-    ids = {row["job"][0]: int(i) for row, i in zip(rows, columns["job"], strict=True) if row["job"]}
-    # smith stands in 5 rows, the floor; rare in 4 is as if never seen.
-    assert ids == {"clerk": 1, "nurse": 2, "smith": 3, "rare": 4, "": 0}
-    assert analyzed([{**rows[0], "job": ["never seen"]}])["job"].tolist() == [4]
-    assert analyzed.domain("job") == (0, 4)
-
-
-def test_odd_names_and_odd_values_of_text_do_no_harm(rows, columns):
-    names = [row["city/../town"][0] for row in rows]
-    ids = dict(zip(names, columns["city/../town"].tolist(), strict=True))
-    # A value of two lines cannot stand in a vocabulary file; it counts as unseen.
-    assert ids == {"Bern": 1, "Rome": 2, "two\nlines": 3, "<missing>": 0}
-
-
-def test_whole_numbers_can_be_categories(rows, columns, analyzed):
-    ids = {row["code"][0]: int(i) for row, i in zip(rows, columns["code"], strict=True)}
-    assert ids == {0: 1, 14: 2, 7: 3}  # equally frequent: by their text
-    assert analyzed.domain("code") == (0, 4)
-
-
-def test_label_weight_and_row_id_pass_through(rows, columns, analyzed):
-    assert [y.decode() for y in columns["y"]] == [row["y"][0] for row in rows]
-    np.testing.assert_array_equal(columns["w"], raw(rows, "w").astype(np.float32))
-    assert columns["_row_id"].tolist() == [row["_row_id"][0] for row in rows]
-    assert analyzed.domain("_row_id") is None
-
-
-def test_the_order_of_the_rows_does_not_matter(rows, columns, analyze):
-    order = np.random.default_rng(1).permutation(N)
-    params = PreprocessingParams(categorical=("code",), clip=2.0)
-    other = analyze([rows[i] for i in order], params)(rows)
-    assert set(other) == set(columns)
+def test_every_output_is_dense_and_finite(done):
+    columns, schema = done
+    assert set(columns) == {*REQUIRED, *OPTIONAL, "maybe_missing", "empty_missing"}
     for name, values in columns.items():
-        if values.dtype == np.float32:
-            np.testing.assert_allclose(other[name], values, atol=1e-5, err_msg=name)
-        else:
-            np.testing.assert_array_equal(other[name], values, err_msg=name)
+        assert values.shape == (41, 1), name
+        assert values.dtype in (np.float32, np.int64, object), name
+        if values.dtype != object:
+            assert np.isfinite(values).all(), name
+    assert set(schema) == set(columns)
 
 
-def test_a_vocabulary_can_be_limited_and_unseen_categories_spread(rows, analyze):
-    params = PreprocessingParams(min_frequency=1, max_size=2, oov_buckets=3)
-    small = analyze(rows, params, {"job": SOME_TEXT, "y": TEXT})
-    seen = small([{"job": [job], "y": ["no"]} for job in ("clerk", "nurse", "", "smith", "rare")])
-    assert seen["job"].tolist()[:3] == [1, 2, 0]
-    unseen = small([{"job": [f"job {i}"], "y": ["no"]} for i in range(40)])["job"].tolist()
-    assert set(unseen) == {3, 4, 5}
-    assert set(seen["job"].tolist()[3:]) <= {3, 4, 5}
-    assert small.domain("job") == (0, 5)
+def test_label_row_id_and_weight_pass_through(done):
+    columns, schema = done
+    assert [v.decode() for v in columns["y"][:40, 0]] == [r["y"] for r in TRAIN]
+    assert columns["_row_id"][:40, 0].tolist() == [r["_row_id"] for r in TRAIN]
+    assert set(columns["w"][:, 0].tolist()) == {1.5}
+    assert not schema["_row_id"].HasField("int_domain")
+
+
+def test_numbers_are_z_scores_of_train(done):
+    columns, _ = done
+    for name in ("x", "n"):
+        values = np.array([r[name] for r in TRAIN], np.float64)
+        z = (values - values.mean()) / values.std()
+        np.testing.assert_allclose(columns[name][:40, 0], z, atol=1e-4)
+
+
+def test_z_scores_are_clipped(done):
+    columns, _ = done
+    assert columns["x"][40, 0] == 10.0
+
+
+def test_constant_and_empty_columns_become_zero(done):
+    columns, _ = done
+    assert not columns["constant"].any() and not columns["empty"].any()
+    assert columns["empty_missing"].all()
+
+
+def test_a_missing_number_lies_at_the_mean_and_is_flagged(done):
+    columns, schema = done
+    missing = np.array([r["maybe"] is None for r in TRAIN] + [True])
+    assert not columns["maybe"][missing].any()
+    present = np.array([r["maybe"] for r in TRAIN if r["maybe"] is not None])
+    z = (present - present.mean()) / present.std()
+    np.testing.assert_allclose(columns["maybe"][~missing, 0], z, atol=1e-4)
+    np.testing.assert_array_equal(columns["maybe_missing"][:, 0], missing)
+    domain = schema["maybe_missing"].int_domain
+    assert (domain.min, domain.max) == (0, 1)
+
+
+def test_missing_unseen_and_seen_categories_have_ids_of_their_own(done):
+    columns, schema = done
+    word = columns["word"][:, 0]
+    ids = {r["word"]: set() for r in TRAIN}
+    for r, value in zip(TRAIN, word, strict=False):
+        ids[r["word"]].add(int(value))
+    assert ids == {"a": {1}, "b": {2}, None: {0}, "": {0}}
+    assert word[40] == 3  # out of vocabulary
+    domain = schema["word"].int_domain
+    assert (domain.min, domain.max, domain.is_categorical) == (0, 3, True)
+
+
+def test_the_most_frequent_category_comes_first(done):
+    columns, _ = done
+    assert columns["s"][:4, 0].tolist() == [2, 1, 1, 1]
+
+
+def test_ids_are_those_of_tfts_own_vocabulary(tmp_path):
+    rng = np.random.default_rng(0)
+    words = [f"v{k}" for k in rng.zipf(1.6, 300) % 40]
+    spec = {"s": SPEC["s"], "y": SPEC["y"]}
+    rows = [{"s": word, "y": "no"} for word in words]
+    columns, schema = transform(
+        rows,
+        rows,
+        tmp_path,
+        PreprocessingParams(min_frequency=3, max_size=6, oov_buckets=2),
+        weight=None,
+        spec=spec,
+    )
+    metadata = tft.DatasetMetadata.from_feature_spec(spec)
+    with beam.Pipeline("FnApiRunner") as pipeline, tft_beam.Context(temp_dir=str(tmp_path / "t")):
+        data = pipeline | beam.Create([{k: [v] for k, v in r.items()} for r in rows])
+        fn = (data, metadata) | tft_beam.AnalyzeDataset(
+            lambda inputs: {
+                "s": tft.compute_and_apply_vocabulary(
+                    inputs["s"],
+                    top_k=6,
+                    frequency_threshold=3,
+                    num_oov_buckets=2,
+                    reserved_tokens=["<missing>"],
+                )
+            }
+        )
+        fn | tft_beam.WriteTransformFn(str(tmp_path / "theirs"))
+    theirs = tft.TFTransformOutput(str(tmp_path / "theirs"))
+    records = tf.constant([[word] for word in words])
+    expected = theirs.transform_raw_features({"s": records, "y": records})["s"].numpy()
+
+    counts = {word: words.count(word) for word in words}
+    unique = [w for w in counts if list(counts.values()).count(counts[w]) == 1]
+    index = [i for i, w in enumerate(words) if w in unique]
+    assert len(index) > 100
+    # Values of equal frequency may be ranked otherwise.
+    np.testing.assert_array_equal(columns["s"][index], expected[index])
+    theirs_domain = theirs.transformed_metadata.schema.feature[0].int_domain
+    assert schema["s"].int_domain.max == theirs_domain.max == 8
+
+
+def test_a_value_that_would_break_the_vocabulary_file_counts_as_unseen(tmp_path):
+    spec = {"s": SPEC["s"], "y": SPEC["y"]}
+    rows = [{"s": word, "y": "no"} for word in ["a\nb", "c", "d\r"] * 10]
+    columns, schema = transform(rows, rows, tmp_path, weight=None, spec=spec)
+    assert columns["s"][:3, 0].tolist() == [2, 1, 2]
+    assert schema["s"].int_domain.max == 2
+
+
+def test_whole_numbers_can_be_categories(tmp_path):
+    params = PreprocessingParams(categorical=("n",))
+    columns, schema = transform(TRAIN, TRAIN, tmp_path, params)
+    assert schema["n"].int_domain.is_categorical
+    assert len(set(columns["n"][:, 0].tolist())) == 3 and columns["n"].min() == 1
 
 
 @pytest.mark.parametrize("numeric", ["min_max", "quantile", "none"])
-def test_other_scalings_follow_their_formulas(rows, analyze, numeric):
-    spec = {name: SPEC[name] for name in (*NUMBERS, "y")}
-    seen = analyze(rows, PreprocessingParams(numeric=numeric), spec)(rows)
-    for name in NUMBERS:
-        assert np.isfinite(seen[name]).all(), name
-    for name in ("income", "age"):
-        x = raw(rows, name)
-        filled = np.where(np.isnan(x), np.nanmean(x), x)
-        if numeric == "none":
-            np.testing.assert_allclose(seen[name], filled, rtol=1e-5)
-        elif numeric == "min_max":
-            low, high = np.nanmin(x), np.nanmax(x)
-            np.testing.assert_allclose(seen[name], (filled - low) / (high - low), atol=1e-5)
-        else:
-            present = ~np.isnan(x)
-            rank = (x[present, None] >= x[None, present]).mean(axis=1)
-            np.testing.assert_allclose(seen[name][present], rank, atol=0.06)
-            assert set(seen[name][~present].tolist()) <= {0.5}
-            order = np.argsort(x[present])
-            assert (np.diff(seen[name][present][order]) >= 0).all()
-    if numeric != "none":
-        for name in NUMBERS:
-            assert (seen[name] >= 0).all() and (seen[name] <= 1).all(), name
+def test_other_scalings(tmp_path, numeric):
+    columns, _ = transform(
+        TRAIN, [*TRAIN, row(5, x=1e9)], tmp_path, PreprocessingParams(numeric=numeric)
+    )
+    x = columns["x"][:, 0]
+    for name in ("x", "n", "constant", "maybe", "empty"):
+        assert np.isfinite(columns[name]).all()
+        if numeric != "none":
+            assert columns[name].min() >= 0 and columns[name].max() <= 1
+    raw = np.array([r["x"] for r in TRAIN], np.float32)
+    if numeric == "none":
+        np.testing.assert_allclose(x[:40], raw)
+        present = [r["maybe"] for r in TRAIN if r["maybe"] is not None]
+        assert columns["maybe"][1, 0] == pytest.approx(np.mean(present))
+    elif numeric == "min_max":
+        np.testing.assert_allclose(x[:40], raw / raw.max(), atol=1e-6)
+        assert x[40] == 1
+    else:
+        np.testing.assert_allclose(x[:40], np.arange(40) / 39, atol=0.05)
+        assert columns["maybe"][1, 0] == 0.5
 
 
-def call(inputs: dict, **params) -> dict[str, tf.Tensor]:
-    config = transform_config(PreprocessingParams(**params), label="y", weight="w")
-    return preprocessing_fn(inputs, config)
+def test_a_whole_number_label_becomes_text_and_a_decimal_one_stays(tmp_path):
+    columns, _ = transform(TRAIN, TRAIN, tmp_path, label="n", weight=None)
+    assert {v.decode() for v in columns["n"][:, 0]} == {"0", "1", "2"}
+    columns, _ = transform(TRAIN, TRAIN, tmp_path / "other", label="x", weight=None)
+    assert columns["x"].dtype == np.float32 and columns["x"][2, 0] == 8.0
 
 
-USERS_CODE = """
-import tensorflow as tf
+USER_FN = """
+import tensorflow_transform as tft
 
-def simple(inputs):
-    return {"double": 2 * inputs["x"]}
+def plain(inputs):
+    return {"z": tft.scale_to_0_1(inputs["x"]), "y": inputs["x"]}
 
 def configured(inputs, custom_config):
-    return {"label_was_" + custom_config["label"]: inputs["x"]}
+    return {custom_config["label"] + "_copy": inputs["n"]}
 """
 
 
-@pytest.fixture
-def users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    (tmp_path / "preprocessing_of_a_user.py").write_text(USERS_CODE)
+@pytest.mark.parametrize(("name", "feature"), [("plain", "z"), ("configured", "y_copy")])
+def test_a_users_own_function_keeps_label_weight_and_identity(tmp_path, monkeypatch, name, feature):
+    (tmp_path / "my_preprocessing.py").write_text(USER_FN)
     monkeypatch.syspath_prepend(str(tmp_path))
-    return "preprocessing_of_a_user"
+    try:
+        columns, _ = transform(
+            TRAIN, TRAIN, tmp_path, PreprocessingParams(fn=f"my_preprocessing.{name}")
+        )
+    finally:
+        sys.modules.pop("my_preprocessing", None)
+    assert set(columns) == {feature, "y", "w", "_row_id"}
+    assert columns["y"][0, 0] == b"yes"
 
 
-def test_a_users_function_is_called_by_its_dotted_name(users_module):
-    x = tf.constant([[1.0], [2.0]])
-    simple = call({"x": x}, fn=f"{users_module}.simple")
-    assert {k: v.numpy().tolist() for k, v in simple.items()} == {"double": [[2.0], [4.0]]}
-    assert set(call({"x": x}, fn=f"{users_module}.configured")) == {"label_was_y"}
+def traced(spec: dict, **params) -> None:
+    config = transform_config(PreprocessingParams(**params), label="y", weight=None)
+    tf.function(lambda: preprocessing_fn(spec, config)).get_concrete_function()
 
 
-def test_a_users_function_need_not_pass_on_label_weight_and_row_id(users_module):
-    inputs = {
-        "x": tf.constant([[1.0], [2.0]]),
-        "y": tf.constant([[0], [1]], tf.int64),
-        "w": tf.SparseTensor([[1, 0]], [4.0], [2, 1]),
-        "_row_id": tf.constant([[-(2**63)], [2**63 - 1]], tf.int64),
-    }
-    outputs = call(inputs, fn=f"{users_module}.simple")
-    assert set(outputs) == {"double", "y", "w", "_row_id"}
-    assert outputs["y"].numpy().tolist() == [[b"0"], [b"1"]]  # a class is known by its name
-    assert outputs["w"].numpy().tolist() == [[1.0], [4.0]]  # a row without a weight weighs 1
-    assert outputs["_row_id"].numpy().tolist() == [[-(2**63)], [2**63 - 1]]
+@pytest.mark.parametrize("fn", ["no_such_module.fn", "json.no_such_function", "nodots"])
+def test_a_function_that_cannot_be_loaded_is_told(fn):
+    with pytest.raises(UserError, match=r"preprocessing\.fn: cannot load"):
+        traced({}, fn=fn)
 
 
-@pytest.mark.parametrize("name", ["no_such_module.fn", "math.no_such_function", "fn"])
-def test_a_function_that_cannot_be_loaded_is_refused_by_name(name):
-    with pytest.raises(UserError, match=f"preprocessing.fn: cannot load {name!r}"):
-        call({"x": tf.constant([[1.0]])}, fn=name)
+def test_a_column_with_several_values_a_row_is_told():
+    with pytest.raises(UserError, match="column 'v' has several values a row"):
+        traced({"v": tf.zeros([5, 3])})
 
 
-def test_decimal_numbers_are_refused_as_categories():
-    with pytest.raises(UserError, match=r"preprocessing.categorical: column 'x' holds decimal"):
-        call({"x": tf.constant([[1.5]])}, categorical=("x",))
+def test_decimal_numbers_are_no_categories():
+    with pytest.raises(UserError, match=r"preprocessing\.categorical: column 'x'"):
+        traced({"x": tf.zeros([5, 1])}, categorical=("x",))
 
 
-def test_a_column_of_several_values_a_row_is_refused_by_name():
-    with pytest.raises(UserError, match="column 'x' has several values a row"):
-        call({"x": tf.constant([[1.0, 2.0]])})
-
-
-def test_a_column_named_as_an_indicator_is_refused_by_name(rows, analyze):
-    spec = {"income": SOME_NUMBER, "income_missing": NUMBER}
-    with pytest.raises(UserError, match="'income_missing': preprocessing writes a feature of"):
-        analyze([{**row, "income_missing": [1.0]} for row in rows], PreprocessingParams(), spec)
+def test_a_column_named_like_an_indicator_is_told():
+    sparse = tf.SparseTensor([[0, 0]], [1.0], [5, 1])
+    with pytest.raises(UserError, match="column 'x_missing'"):
+        traced({"x": sparse, "x_missing": tf.zeros([5, 1])})
