@@ -254,5 +254,6 @@ def _interpolate(x: tf.Tensor, xs: tuple[float, ...], ys: tuple[float, ...]) -> 
     right = tf.clip_by_value(tf.searchsorted(knots, x, side="right"), 1, len(xs) - 1)
     x0, x1 = tf.gather(knots, right - 1), tf.gather(knots, right)
     y0, y1 = tf.gather(values, right - 1), tf.gather(values, right)
-    share = tf.clip_by_value((x - x0) / (x1 - x0), 0.0, 1.0)
+    # TensorFlow flushes subnormal numbers to 0: two knots can be closer than it can tell.
+    share = tf.clip_by_value(tf.math.divide_no_nan(x - x0, x1 - x0), 0.0, 1.0)
     return y0 + share * (y1 - y0)

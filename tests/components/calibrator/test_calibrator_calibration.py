@@ -133,13 +133,23 @@ def test_temperature_minimises_the_likelihood():
 
 
 @PROPERTY
-@given(xs=st.lists(st.floats(0, 1), min_size=1, max_size=6, unique=True), seed=st.integers(0, 99))
+@given(
+    xs=st.lists(st.integers(0, 10**6).map(lambda i: i / 1e6), min_size=1, max_size=6, unique=True),
+    seed=st.integers(0, 99),
+)
 def test_interpolation_in_the_graph_is_numpys(xs, seed):
     xs = np.sort(xs)
     ys = np.sort(np.random.default_rng(seed).uniform(size=len(xs)))
     x = np.concatenate([xs, np.linspace(0, 1, 23)])
     found = calibration._interpolate(tf.constant(x), tuple(xs), tuple(ys)).numpy()
     assert found == pytest.approx(np.interp(x, xs, ys), abs=1e-9)
+
+
+def test_knots_that_only_a_subnormal_number_parts_give_no_nan():
+    x = tf.constant([0.0, 1e-311, 0.5], tf.float64)
+    found = calibration._interpolate(x, (0.0, 2e-311, 1.0), (0.1, 0.3, 0.5)).numpy()
+    assert np.isfinite(found).all()
+    assert ((found >= 0.1) & (found <= 0.5)).all()
 
 
 @pytest.mark.parametrize(("slope", "shift"), [(2.0, 0.0), (0.5, 0.0), (1.0, 1.0), (1.5, -0.7)])
