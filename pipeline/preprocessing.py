@@ -180,8 +180,10 @@ def _scaled(numbers: dict[str, tf.Tensor], params: PreprocessingParams) -> dict[
     matrix = tf.concat(list(numbers.values()), axis=1)
     matrix = tf.where(tf.math.is_finite(matrix), matrix, float("nan"))
     if params.numeric == "z_score":
-        scaled = tft.scale_to_z_score(matrix, elementwise=True)
-        scaled = _filled(tf.clip_by_value(scaled, -params.clip, params.clip), 0.0)
+        # Beam cuts batches by the clock; in float64 mean and variance do not feel their order.
+        scaled = tft.scale_to_z_score(tf.cast(matrix, tf.float64), elementwise=True)
+        scaled = tf.cast(tf.clip_by_value(scaled, -params.clip, params.clip), tf.float32)
+        scaled = _filled(scaled, 0.0)
     elif params.numeric == "quantile":
         seen = tft.max(tf.cast(tf.math.is_finite(matrix), tf.int64), reduce_instance_dims=False)
         # tft.quantiles fails on a column without any value.
