@@ -6,6 +6,7 @@ Decoding and encoding are tfx_bsl's C++ coders; files are TensorFlow's C++ reade
 import os
 import uuid
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -13,6 +14,8 @@ import pyarrow as pa
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.coders import example_coder
+
+from . import tfrecord
 
 BATCH_ROWS = 8192
 
@@ -25,11 +28,17 @@ def compression_of(path: str) -> str:
 def read_blocks(files: Sequence[str], batch_rows: int = BATCH_ROWS) -> Iterator[np.ndarray]:
     """Serialized records of the files in order, as object arrays of bytes [<= batch_rows].
 
-    Raises tf.errors.DataLossError for a truncated or corrupt file.
+    Raises UserError for a file that is truncated, corrupt, or no TFRecord file.
     """
     for path in files:
-        dataset = tf.data.TFRecordDataset(path, compression_of(path), buffer_size=8 << 20)
-        yield from dataset.batch(batch_rows).prefetch(2).as_numpy_iterator()
+        held: list[bytes] = []
+        for frames in tfrecord.read_frames(path, verify=True):
+            held += frames.payloads()
+            while len(held) > batch_rows:
+                yield np.array(held[:batch_rows], object)
+                del held[:batch_rows]
+        if held:
+            yield np.array(held, object)
 
 
 def decoder(features: dict[str, str] | None = None) -> example_coder.ExamplesToRecordBatchDecoder:
@@ -54,49 +63,57 @@ def encode(batch: pa.RecordBatch) -> list[bytes]:
     return example_coder.RecordBatchToExamples(batch)
 
 
-class WriteExamples(beam.PTransform):
-    """Writes blocks of serialized examples as the gzipped TFRecord files of one split.
+def framed(records: Sequence[bytes]) -> tfrecord.Frames:
+    """Serialized examples as a block that WriteExamples takes."""
+    lengths = np.fromiter(map(len, records), np.int64, len(records))
+    return tfrecord.frame(b"".join(records), tfrecord.offsets_of(lengths))
 
-    Input: PCollection of sequences of bytes, a block each. The write stays fused to what feeds
-    it: no shuffle, one file a bundle. Files appear in `directory` whole, under their final names
-    `data_tfrecord-NNNNN-of-NNNNN.gz`, after all were written; a bundle that is retried leaves
+
+class WriteExamples(beam.PTransform):
+    """Writes blocks of examples as the gzipped TFRecord files of one split.
+
+    Input: PCollections of tfrecord.Frames, one or a tuple of them. The write stays fused to what
+    feeds each: no shuffle, one file a bundle. Files appear in `directory` whole, under their final
+    names `data_tfrecord-NNNNN-of-NNNNN.gz`, after all were written; a bundle that is retried leaves
     nothing behind. At least one file is written, also for no rows. Returns the number of rows.
     """
 
-    def __init__(self, directory: str, gzip_level: int = 1) -> None:
+    def __init__(self, directory: str, gzip_level: int = tfrecord.GZIP_LEVEL) -> None:
         super().__init__()
         self._directory = directory
         self._staging = f"{directory.rstrip('/')}.writing-{uuid.uuid4().hex}"
         self._gzip_level = gzip_level
 
-    def expand(self, blocks: beam.PCollection) -> beam.PCollection:
-        parts = blocks | "WriteParts" >> beam.ParDo(_WritePart(self._staging, self._gzip_level))
+    def expand(self, blocks: Any) -> beam.PCollection:  # Beam knows no union of hints here
+        inputs = blocks if isinstance(blocks, tuple) else (blocks,)
+        parts = tuple(
+            part | f"WriteParts{i}" >> beam.ParDo(_WritePart(self._staging, self._gzip_level))
+            for i, part in enumerate(inputs)
+        )
         return (
             parts
+            | "Parts" >> beam.Flatten()
             | "CollectNames" >> beam.combiners.ToList()
             | "Rename" >> beam.Map(_publish, self._staging, self._directory, self._gzip_level)
         )
 
 
-def _options(gzip_level: int) -> tf.io.TFRecordOptions:
-    return tf.io.TFRecordOptions(compression_type="GZIP", compression_level=gzip_level)
-
-
 class _WritePart(beam.DoFn):
     def __init__(self, staging: str, gzip_level: int) -> None:
         self._staging, self._gzip_level = staging, gzip_level
-        self._writer: tf.io.TFRecordWriter | None = None
+        self._writer: tfrecord.Writer | None = None
 
     def start_bundle(self) -> None:
         self._writer, self._rows, self._path = None, 0, ""
 
-    def process(self, block: Sequence[bytes]) -> None:
+    def process(self, block: tfrecord.Frames) -> None:
+        if not len(block):
+            return
         if self._writer is None:
             tf.io.gfile.makedirs(self._staging)
             self._path = os.path.join(self._staging, uuid.uuid4().hex)
-            self._writer = tf.io.TFRecordWriter(self._path, _options(self._gzip_level))
-        for record in block:
-            self._writer.write(record)
+            self._writer = tfrecord.Writer(self._path, self._gzip_level)
+        self._writer.write(block.buffer)
         self._rows += len(block)
 
     def finish_bundle(self) -> Iterator[beam.utils.windowed_value.WindowedValue]:
@@ -112,7 +129,7 @@ def _publish(parts: list[tuple[str, int]], staging: str, directory: str, gzip_le
     tf.io.gfile.makedirs(directory)
     if not parts:
         path = os.path.join(directory, "data_tfrecord-00000-of-00001.gz")
-        tf.io.TFRecordWriter(path, _options(gzip_level)).close()
+        tfrecord.Writer(path, gzip_level).close()
         return 0
     for i, (path, _) in enumerate(sorted(parts)):
         name = f"data_tfrecord-{i:05d}-of-{len(parts):05d}.gz"

@@ -10,6 +10,7 @@ zero (what tf.Example stores), text and bytes as UTF-8; a scalar is a list of le
 empty list and an absent column are the same.
 """
 
+import functools
 from collections.abc import Collection
 from typing import Final
 
@@ -47,6 +48,7 @@ def uniform(words: np.ndarray) -> np.ndarray:
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
+@functools.lru_cache(maxsize=1024)
 def text_hash(text: str) -> np.uint64:
     """64-bit hash of one text."""
     return column_hash(pa.array([text]))[0]

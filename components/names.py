@@ -3,6 +3,15 @@
 ROW_ID = "_row_id"
 """int64 feature: a row's identity, a 64-bit hash of its features (hashing.row_ids)."""
 
+SAMPLING_WEIGHT = "_sampling_weight"
+"""float feature of rows that stand for others of their class: how many; 1 where it is absent."""
+
+# Features of synthetic rows, where Rebalancer's `provenance` asks for them.
+SYNTHETIC_BASE = "_synthetic_base"  # int64, identity of the row it was made of
+SYNTHETIC_NEIGHBOR = "_synthetic_neighbor"  # int64, of the row it lies towards
+SYNTHETIC_GAP = "_synthetic_gap"  # float32, how far on the way
+SYNTHETIC_METHOD = "_synthetic_method"  # bytes, which sampler
+
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)
 

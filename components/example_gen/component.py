@@ -113,7 +113,7 @@ class StratifiedExampleGen(FileBasedExampleGen):
             code_fingerprint=code_fingerprint(
                 *(
                     f"{_PACKAGE}.{name}"
-                    for name in ("example_gen", "examples_io", "hashing", "names")
+                    for name in ("example_gen", "examples_io", "hashing", "names", "tfrecord")
                 )
             ),
             examples=types.Channel(type=standard_artifacts.Examples),

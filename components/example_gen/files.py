@@ -135,18 +135,6 @@ def open_binary(path: str, unpack: bool = False) -> Any:
     return gzip.GzipFile(fileobj=raw) if unpack else raw
 
 
-def check_gzip(path: str) -> None:
-    """Raises UserError where a gzipped file is cut short or corrupt; reads it to its end."""
-    if not is_gzip(path):
-        return
-    with open_arrow(path) as raw, pa.CompressedInputStream(raw, "gzip") as stream:
-        try:
-            while stream.read(_CHUNK):
-                pass
-        except OSError as error:
-            raise broken_gzip(path, error) from error
-
-
 def broken_gzip(path: str, error: Exception) -> UserError:
     """What to tell about a gzipped file that does not unpack."""
     return UserError(f"{path}: the gzipped data are cut short or corrupt ({error}); copy it again")

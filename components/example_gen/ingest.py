@@ -13,7 +13,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from ..errors import ImbalanceError
-from ..examples_io import encode
+from ..examples_io import encode, framed
 from ..names import SPLITS
 from ..progress import say
 from .files import Format
@@ -110,7 +110,7 @@ class _ReadSplits(beam.DoFn):
             for i, name in enumerate(SPLITS):
                 chosen = columns.filter(pa.array(split == i))
                 if chosen.num_rows:
-                    yield beam.pvalue.TaggedOutput(name, encode(examples(chosen)))
+                    yield beam.pvalue.TaggedOutput(name, framed(encode(examples(chosen))))
 
 
 def _scan(path: str, file_format: Format, params: str) -> FileScan | ImbalanceError:

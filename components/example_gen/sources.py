@@ -12,7 +12,6 @@ from ..errors import UserError
 from .files import (
     Format,
     broken_gzip,
-    check_gzip,
     is_gzip,
     open_arrow,
     open_binary,
@@ -196,23 +195,20 @@ def _read_parquet(path: str, columns: list[str] | None) -> Iterator[pa.RecordBat
 
 
 def _read_tfrecord(path: str, features: dict[str, str] | None) -> Iterator[pa.RecordBatch]:
-    import tensorflow as tf
-
     from ..examples_io import decoder, read_blocks
 
-    # TensorFlow's reader takes an end inside the packed data for the end of the file.
-    check_gzip(path)
     decode = decoder(features)
     row = 0
     try:
         for block in read_blocks([path]):
             yield decode.DecodeBatch(list(block))
             row += len(block)
-    except tf.errors.DataLossError as error:
+    except UserError as error:
         gz = is_gzip(path) and not path.endswith(".gz")
         hint = "a gzipped file's name must end in .gz" if gz else "copy it again"
+        reason = _brief(error.__cause__ or error)
         raise UserError(
-            f"{path}: not a TFRecord file, cut short or corrupt ({_brief(error)}); {hint}"
+            f"{path}: not a TFRecord file, cut short or corrupt ({reason}); {hint}"
         ) from error
     except RuntimeError as error:
         raise UserError(
@@ -221,6 +217,6 @@ def _read_tfrecord(path: str, features: dict[str, str] | None) -> Iterator[pa.Re
         ) from error
 
 
-def _brief(error: Exception) -> str:
+def _brief(error: BaseException) -> str:
     text = str(error).split("}} ")[-1].split(" [Op:")[0]
     return " ".join(text.split())[:200]

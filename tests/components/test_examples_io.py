@@ -13,7 +13,8 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from tfx_imbalance.components import examples_io
 from tfx_imbalance.components.compat import IN_PROCESS_BEAM
-from tfx_imbalance.components.examples_io import WriteExamples
+from tfx_imbalance.components.errors import UserError
+from tfx_imbalance.components.examples_io import WriteExamples, framed
 
 
 def batch(values):
@@ -82,12 +83,12 @@ def test_a_corrupt_file_is_an_error(tmp_path):
     data = bytearray(gzip.decompress(path.read_bytes()))
     data[500] ^= 1
     path.write_bytes(gzip.compress(bytes(data)))
-    with pytest.raises(tf.errors.DataLossError):
+    with pytest.raises(UserError, match=r"a.tfrecord.gz: truncated, corrupt or no TFRecord file"):
         list(examples_io.read_blocks([str(path)]))
 
 
 def test_written_rows_are_those_given_in_whole_files_under_their_final_names(tmp_path):
-    blocks = [examples_io.encode(batch(range(k * 100, k * 100 + 100))) for k in range(6)]
+    blocks = [framed(examples_io.encode(batch(range(k * 100, k * 100 + 100)))) for k in range(6)]
     directory = tmp_path / "Split-train"
     with pipeline() as p:
         rows = p | beam.Create(blocks) | WriteExamples(str(directory))
@@ -103,13 +104,33 @@ def test_written_rows_are_those_given_in_whole_files_under_their_final_names(tmp
 
 
 def test_several_bundles_make_several_files(tmp_path):
-    blocks = [[b"%d" % i] * 10 for i in range(40)]
+    blocks = [framed([b"%d" % i] * 10) for i in range(40)]
     with pipeline("--direct_num_workers=3", "--direct_running_mode=multi_threading") as p:
         rows = p | beam.Create(blocks) | beam.Reshuffle() | WriteExamples(str(tmp_path / "s"))
         assert_that(rows, equal_to([400]))
     files, records = written(tmp_path / "s")
     assert len(files) > 1
-    assert sorted(records) == sorted(r for block in blocks for r in block)
+    assert sorted(records) == sorted(b"%d" % i for i in range(40) for _ in range(10))
+
+
+def test_rows_of_several_collections_are_written_side_by_side(tmp_path):
+    with pipeline() as p:
+        parts = tuple(
+            p | f"Create{k}" >> beam.Create([framed([b"%d" % k] * n)])
+            for k, n in enumerate((3, 0, 5))
+        )
+        rows = parts | WriteExamples(str(tmp_path / "s"))
+        assert_that(rows, equal_to([8]))
+    files, records = written(tmp_path / "s")
+    assert len(files) == 2
+    assert sorted(records) == [b"0"] * 3 + [b"2"] * 5
+
+
+@pytest.mark.parametrize("records", [[], [b""], [b"a", b"", b"bc" * 5000]])
+def test_framed_records_are_those_given(records):
+    frames = framed(records)
+    assert len(frames) == len(records)
+    assert frames.payloads() == records
 
 
 def test_no_rows_make_one_readable_file(tmp_path):
@@ -125,10 +146,10 @@ def test_a_bundle_that_fails_and_is_tried_again_leaves_nothing_of_the_first_try(
     directory, staging = tmp_path / "s", tmp_path / "staging"
     part = examples_io._WritePart(str(staging), 1)
     part.start_bundle()
-    part.process([b"lost"] * 50)  # the worker dies here
+    part.process(framed([b"lost"] * 50))  # the worker dies here
     part = examples_io._WritePart(str(staging), 1)
     part.start_bundle()
-    part.process([b"kept"] * 3)
+    part.process(framed([b"kept"] * 3))
     names = [value.value for value in part.finish_bundle()]
     assert examples_io._publish(names, str(staging), str(directory), 1) == 3
     assert written(directory)[1] == [b"kept"] * 3
@@ -137,10 +158,11 @@ def test_a_bundle_that_fails_and_is_tried_again_leaves_nothing_of_the_first_try(
 
 def test_a_failing_job_leaves_no_files_where_readers_look(tmp_path):
     def fail(block):
-        if block == [b"bad"]:
+        if block.payloads() == [b"bad"]:
             raise ValueError("stop here")
         return block
 
     with pytest.raises(Exception, match="stop here"), pipeline() as p:
-        p | beam.Create([[b"good"], [b"bad"]]) | beam.Map(fail) | WriteExamples(str(tmp_path / "s"))
+        blocks = p | beam.Create([framed([b"good"]), framed([b"bad"])])
+        blocks | beam.Map(fail) | WriteExamples(str(tmp_path / "s"))
     assert not (tmp_path / "s").exists()
