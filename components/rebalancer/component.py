@@ -83,8 +83,10 @@ class Rebalancer(base_beam_component.BaseBeamComponent):
             weight=weight,
             code_fingerprint=code_fingerprint(
                 "tfx_imbalance.components.rebalancer",
+                "tfx_imbalance.components.example_encoder",
                 "tfx_imbalance.components.examples_io",
                 "tfx_imbalance.components.hashing",
+                "tfx_imbalance.components.tfrecord",
             ),
             examples=types.Channel(type=standard_artifacts.Examples),
             report=types.Channel(type=RebalanceReport),

@@ -34,7 +34,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
           input_dict:
             - transformed_examples: Examples with the splits train and val.
             - transform_graph: TransformGraph, for the schema of the transformed features.
-            - imbalance_report: ImbalanceReport, for the label's name and the classes.
+            - imbalance_report: ImbalanceReport, for the label's name, the classes and their counts.
           output_dict:
             - examples: Examples with the splits train and val.
             - report: RebalanceReport.
@@ -76,8 +76,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             directory[TRAIN],
             label=imbalance.label,
             classes=imbalance.classes,
-            features=features_of(schema, imbalance.label, exec_properties.get("weight")),
+            features=features_of(
+                schema, imbalance.label, exec_properties.get("weight"), params.unsupported
+            ),
             params=params,
+            counts=imbalance.counts.get(TRAIN),
         )
         fileio.makedirs(directory[VAL])
         for i, path in enumerate(files[VAL]):

@@ -1,66 +1,71 @@
-"""Rebalancing of the TFRecord files of one split, on Beam.
+"""Rebalancing on Beam, of the TFRecord files of one split or of any collection of examples.
 
-The files are read twice: once to count classes and hashes, once to write. The second read is fused
-to its write, so rows that are only kept, copied or dropped never cross a stage: their serialized
-bytes travel from file to file, and nothing but label and row identity is parsed. What crosses
-stages are counts, the few rows at the edge of a selection, and rows of the classes that synthetic
-rows are made from.
+The examples are read once to count classes and hashes, and once to write. The second read is fused
+to its write, so rows that are only kept, copied or dropped never cross a stage: their framed bytes
+travel from file to file, and nothing but label and row identity is parsed. What crosses stages are
+counts, the few rows at the edge of a selection, and the features that a sampler has to see in one
+place: of the classes that grow, or (one read more) of all rows. Where the classes that grow are too
+large for that, SMOTE goes by cells (`spread`): two reads more, and one for the cells.
 """
 
-import functools
-import io
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
-import pyarrow as pa
 import tensorflow as tf
+from apache_beam.pvalue import AsDict, AsIter, AsSingleton, TaggedOutput
+from pydantic import TypeAdapter
 
 from .. import examples_io, hashing, progress
-from ..errors import UserError, recognise
-from ..names import ROW_ID
+from ..errors import recognise
+from ..tfrecord import Frames, offsets_of, read_frames
 from . import selection
+from .decisions import Decisions
 from .features import Features
+from .output import synthetic_frames, weighted_frames
 from .params import RebalanceParams
+from .plan import (
+    Plan,
+    Prepared,
+    Tally,
+    allowed_targets,
+    decide,
+    decides,
+    must_spread,
+    outcome_tally,
+    plan,
+    planned_tally,
+    prepare,
+    synthetic_sampler,
+)
+from .reading import BlockParser, Job, Layout, has_row_id, rows_of
 from .report import Rebalancing
-from .samplers import SAMPLERS, Rows, SyntheticSampler
+from .rows import Rows
+from .samplers import SAMPLERS
+from .screening import screened
+from .sketch import Sketch, SketchFn
+from .spread import spread_synthetic
+from .synthesis import synthesise
 
-_MAX_STRANGERS = 100
-_ROWS, _EDGE, _BASES = "rows", "edge", "bases"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What is parsed of every example.
-
-    Attributes:
-      label: name of the bytes feature that holds the class's name.
-      classes: class names; a class's code is its index.
-      has_row_id: whether examples carry their identity; else it is hashed from their content.
-      seed: of the hashes.
-    """
-
-    label: str
-    classes: tuple[str, ...]
-    has_row_id: bool
-    seed: int
+_TASK_ROWS = 1 << 16
+_MAIN, _EDGE, _BASES = "main", "edge", "bases"
+_DECISIONS, _SYNTHETIC, _TALLY = "decisions", "synthetic", "tally"
 
 
-class Sketch(NamedTuple):
-    """What the first read finds.
+class Result(NamedTuple):
+    """Collections of a graph that `rebalanced` has built.
 
     Attributes:
-      histogram: int64 [n_classes, n_buckets], rows by class and top bits of their hash.
-      strangers: label that is no class -> rows; '' for rows without a label.
+      examples: Frames, in several collections: flatten them only after what must stay fused.
+      tally: one Tally, what the report says.
     """
 
-    histogram: np.ndarray
-    strangers: Counter[str]
+    examples: tuple[beam.PCollection, ...]
+    tally: beam.PCollection
 
 
 def rebalance(
@@ -72,6 +77,7 @@ def rebalance(
     classes: Sequence[str],
     features: Features,
     params: RebalanceParams,
+    counts: Mapping[str, int] | None = None,
 ) -> Rebalancing:
     """Rebalances one split.
 
@@ -79,370 +85,278 @@ def rebalance(
     on their order, the number of files, or the runner.
 
     Args:
-      make_pipeline: makes a Beam pipeline; called twice.
+      make_pipeline: makes a Beam pipeline.
       files: TFRecord files of tf.Examples, gzipped where the name ends in .gz.
       directory: where the output files appear; its parent takes temporary files.
       label: bytes feature with the class's name.
       classes: all class names.
       features: what synthetic rows are made of; samplers that copy take rows as they are.
       params: method, strategies, limits, seed.
+      counts: class name -> rows, where that is known: what they do not allow is told before the
+        files are read, and smote and smote_nc go by cells if the classes that grow do not fit
+        memory_limit_mb, which is an error otherwise.
 
     Raises:
       UserError: strategy, labels or features do not allow it; the message says which.
     """
-    layout = Layout(label, tuple(classes), _has_row_id(files, label), params.seed)
-    progress.say(f"counting classes in {len(files)} files")
-    sketch = _read_sketch(make_pipeline, files, layout, f"{directory.rstrip('/')}.sketch")
-    _must_be_classes(sketch.strangers, layout)
-    before = dict(zip(layout.classes, sketch.histogram.sum(axis=1).tolist(), strict=True))
-
-    sampler = SAMPLERS[params.method]
-    after = sampler.targets(before, params)
-    _must_not_outgrow(before, after, params.max_growth)
-    written, synthetic = after, dict.fromkeys(before, 0)
-    if isinstance(sampler, SyntheticSampler):
-        written, synthetic = before, {name: after[name] - before[name] for name in before}
-        sampler.check(before, synthetic, features, params)
-
-    told = ", ".join(f"{name} {before[name]} -> {after[name]}" for name in before)
-    progress.say(f"{params.method}: {told}")
-    copies = selection.Copies.exact(sketch.histogram, list(written.values()))
+    first = next((r for path in files for f in read_frames(path) for r in f.payloads()[:1]), None)
+    found = has_row_id([] if first is None else [first], label)
+    job = Job(Layout(label, tuple(classes), found, params.seed), features, params)
+    if counts is not None:
+        allowed_targets(counts, features, params)
+    progress.say(f"{params.method}: reading {len(files)} files")
+    path = f"{directory.rstrip('/')}.tally-{uuid.uuid4().hex}"
+    spread = counts is not None and must_spread(counts, features, params)
     with _user_errors(), make_pipeline() as pipeline:
-        rows = (
-            pipeline
-            | "Files" >> beam.Create(files)
-            | "Copy"
-            >> beam.ParDo(_Copy(layout, copies, features, synthetic)).with_outputs(
-                _EDGE, _BASES, main=_ROWS
-            )
-        )
-        outputs = [rows[_ROWS]]
-        if copies.within.any():
-            outputs.append(
-                rows[_EDGE]
-                | "GroupEdges" >> beam.GroupByKey()
-                | "Settle" >> beam.Map(_settle, copies.within)
-            )
-        if isinstance(sampler, SyntheticSampler) and any(synthetic.values()):
-            outputs.append(
-                rows[_BASES]
-                | "GroupClasses" >> beam.GroupByKey()
-                | "Synthesise"
-                >> beam.ParDo(_Synthesise(sampler, layout, features, params, synthetic))
-            )
+
+        def read(step: str) -> beam.PCollection:
+            paths = pipeline | f"{step}Files" >> beam.Create(list(files))
+            return paths | f"{step}Read" >> beam.FlatMap(read_frames)
+
+        result = rebalanced(read, job, spread)
+        rows = result.examples | "Write" >> examples_io.WriteExamples(directory)
         _ = (
-            tuple(outputs)
-            | "Write" >> _WriteFused(directory)
-            | "CheckRows" >> beam.Map(_must_equal, sum(after.values()))
+            rows
+            | "CheckRows" >> beam.Map(_must_be_all, AsSingleton(result.tally))
+            | "SaveTally" >> beam.Map(_save, path)
         )
+    tally = _load(path)
+    told = (f"{name} {tally.before[name]} -> {tally.after[name]}" for name in classes)
+    progress.say(f"{params.method}: {', '.join(told)}")
+    return tally.report(job.params, "feature" if found else "computed")
 
-    kept = {name: min(before[name], written[name]) for name in before}
-    return Rebalancing(
-        method=params.method,
-        sampling_strategy=params.sampling_strategy,
-        seed=params.seed,
-        before=before,
-        after=after,
-        kept=kept,
-        duplicated={name: written[name] - kept[name] for name in before},
-        synthetic=synthetic,
-        factors={name: after[name] / before[name] if before[name] else 1.0 for name in before},
-        kind=sampler.kind if after != before else "none",
-        row_identity="feature" if layout.has_row_id else "computed",
+
+def rebalanced(read: Callable[[str], beam.PCollection], job: Job, spread: bool = False) -> Result:
+    """Builds the graph.
+
+    Args:
+      read: gives the examples as Frames, for the step of that name; called once for each time
+        that they are read.
+      job: what is to be done.
+      spread: whether synthetic rows are made by cells, which `must_spread` tells.
+    """
+    sampler = SAMPLERS[job.params.method]
+    findings = None
+    if job.params.outliers.method != "none":
+        read, findings = screened(read, job)
+    planned = (
+        read("Count")
+        | "Observe" >> beam.ParDo(_Observe(job.layout))
+        | "Sketch" >> beam.CombineGlobally(SketchFn(len(job.layout.classes)))
+        | "Plan" >> beam.Map(_plan, job, spread)
     )
+    tally = planned | "Tally" >> beam.Map(planned_tally, job.layout.classes)
+    decisions = None
+    made: list[beam.PCollection] = []
+    if sampler.reads == "split":
+        looked = (
+            read("Look")
+            | "Look" >> beam.ParDo(_Look(job), AsSingleton(planned))
+            | "GatherSplit" >> beam.GroupByKey()
+        )
+        if decides(sampler):
+            decided = looked | "Decide" >> beam.ParDo(
+                _Decide(job), AsSingleton(planned)
+            ).with_outputs(_DECISIONS, _SYNTHETIC, _TALLY)
+            tally, decisions = decided[_TALLY], AsSingleton(decided[_DECISIONS])
+            made.append(decided[_SYNTHETIC])
+        else:
+            frames, tally = _synthetic(looked, planned, tally, job)
+            made.append(frames)
+    gathers = sampler.reads == "classes" and not spread
+    copied = read("Copy") | "Copy" >> beam.ParDo(
+        _Copy(job, gathers), AsSingleton(planned), decisions
+    ).with_outputs(_EDGE, _BASES, main=_MAIN)
+    settled = copied[_EDGE] | "GroupEdges" >> beam.GroupByKey() | "Settle" >> beam.Map(_settle)
+    if gathers:
+        gathered = copied[_BASES] | "GatherClasses" >> beam.GroupByKey()
+        frames, tally = _synthetic(gathered, planned, tally, job)
+        made.append(frames)
+    elif spread:
+        frames, recall = spread_synthetic(read, planned, job)
+        made.append(frames)
+        tally = tally | "WithRecall" >> beam.Map(_with_recall, AsDict(recall), job.layout.classes)
+    if findings is not None:
+        tally = tally | "WithOutliers" >> beam.Map(Tally.screened, AsSingleton(findings))
+    return Result((copied[_MAIN], settled, *made), tally)
 
 
-@functools.lru_cache(maxsize=8)
-def _parser(layout: Layout) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-    """Parses records into codes int64 [n], labels string [n], identities int64 [n or 0]."""
-    spec = {layout.label: tf.io.FixedLenFeature([], tf.string, "")}
-    if layout.has_row_id:
-        spec[ROW_ID] = tf.io.FixedLenFeature([], tf.int64)
-    codes = np.arange(len(layout.classes))
-    table = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(list(layout.classes), codes), -1
+def _synthetic(
+    gathered: beam.PCollection, planned: beam.PCollection, tally: beam.PCollection, job: Job
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """Frames of synthetic rows, made in many places, and the tally with what the search found."""
+    prepared = gathered | "Prepare" >> beam.Map(_prepare, job, AsSingleton(planned))
+    recall = prepared | "Recall" >> beam.FlatMap(lambda found: found.recall.items())
+    tally = tally | "WithRecall" >> beam.Map(_with_recall, AsDict(recall), job.layout.classes)
+    frames = (
+        prepared
+        | "Tasks" >> beam.FlatMap(_tasks)
+        | "Spread" >> beam.Reshuffle()
+        | "Synthesise" >> beam.FlatMap(_synthesise, job, AsIter(prepared))
     )
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-    def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        parsed = tf.io.parse_example(records, spec)
-        label = parsed[layout.label]
-        return table.lookup(label), label, parsed.get(ROW_ID, tf.zeros([0], tf.int64))
-
-    return parse
+    return frames, tally
 
 
-class _Reader(beam.DoFn):
-    """Reads files in blocks: records, class codes (-1: no class), identities, label tensor."""
+def _plan(sketch: Sketch, job: Job, spread: bool) -> Plan:
+    return plan(sketch, job.layout.classes, job.features, job.params, spread)
+
+
+class _Observe(beam.DoFn):
+    """Frames -> class codes, hashes, labels that are no class."""
 
     def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+        self._parse = BlockParser(layout)
 
-    def setup(self) -> None:
-        self._parse = _parser(self._layout)
-        self._decoder = None if self._layout.has_row_id else examples_io.decoder()
-
-    def blocks(self, path: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, tf.Tensor]]:
-        for records in examples_io.read_blocks([path]):
-            try:
-                codes, label, ids = self._parse(tf.constant(records))
-            except tf.errors.InvalidArgumentError as error:
-                raise UserError(
-                    f"{path}: every row needs one text value '{self._layout.label}' and one int64 "
-                    f"'{ROW_ID}'; TensorFlow says: {_first_line(error)}"
-                ) from None
-            if self._decoder is None:
-                ids = ids.numpy()
-            else:
-                ids = hashing.row_ids(self._decoder.DecodeBatch(records), {self._layout.label})
-            yield records, codes.numpy(), ids, label
+    def process(self, frames: Frames) -> Iterator[tuple[np.ndarray, np.ndarray, list[str]]]:
+        block = self._parse(frames)
+        known = block.codes >= 0
+        words = selection.hashes(block.ids[known], self._parse.layout.seed)
+        yield block.codes[known], words, block.strangers
 
 
-class _Observe(_Reader):
-    """path -> (class codes, hashes, labels that are no class) of each block."""
+class _Look(beam.DoFn):
+    """Frames -> their rows, all for one place."""
 
-    def process(self, path: str) -> Iterator[tuple[np.ndarray, np.ndarray, list[str]]]:
-        for _, codes, ids, label in self.blocks(path):
-            known = codes >= 0
-            words = selection.hashes(ids[known], self._layout.seed)
-            strangers = [] if known.all() else label.numpy()[~known].tolist()
-            yield codes[known], words, [name.decode("utf-8", "replace") for name in strangers]
+    def __init__(self, job: Job) -> None:
+        self._job, self._parse = job, BlockParser(job.layout)
 
-
-class SketchFn(beam.CombineFn):
-    """Merges blocks of (class codes, hashes, strangers) into a Sketch."""
-
-    def __init__(self, n_classes: int) -> None:
-        self._n_classes = n_classes
-
-    def create_accumulator(self) -> Sketch:
-        """An empty sketch."""
-        return Sketch(selection.empty_histogram(self._n_classes), Counter())
-
-    def add_input(self, sketch: Sketch, block: tuple[np.ndarray, np.ndarray, list[str]]) -> Sketch:
-        """Counts one block."""
-        codes, words, strangers = block
-        selection.add_to_histogram(sketch.histogram, codes, words)
-        return _with_strangers(sketch, Counter(strangers))
-
-    def merge_accumulators(self, sketches: Iterable[Sketch]) -> Sketch:
-        """Adds sketches up, in any order."""
-        total = self.create_accumulator()
-        for sketch in sketches:
-            np.add(total.histogram, sketch.histogram, out=total.histogram)
-            total = _with_strangers(total, sketch.strangers)
-        return total
-
-    def extract_output(self, sketch: Sketch) -> Sketch:
-        """The sketch itself."""
-        return sketch
+    def process(self, frames: Frames, made: Plan) -> Iterator[tuple[str, Rows]]:
+        block = self._parse(frames)
+        everything = np.ones(len(frames), bool)
+        yield "split", rows_of(block, everything, self._job.features, self._job.layout.classes)
 
 
-class _Copy(_Reader):
-    """path -> blocks of records to write; rows to settle and rows to synthesise from, by class."""
+class _Copy(beam.DoFn):
+    """Frames -> Frames to write; rows to settle; rows to synthesise from."""
 
-    def __init__(
-        self,
-        layout: Layout,
-        copies: selection.Copies,
-        features: Features,
-        synthetic: Mapping[str, int],
-    ) -> None:
-        super().__init__(layout)
-        self._copies, self._features = copies, features
-        self._bases = [code for code, name in enumerate(layout.classes) if synthetic[name]]
+    def __init__(self, job: Job, gathers: bool) -> None:
+        self._job, self._parse = job, BlockParser(job.layout)
+        self._gathers = gathers
 
-    def process(self, path: str) -> Iterator[Any]:
-        for records, codes, ids, _ in self.blocks(path):
-            words = selection.hashes(ids, self._layout.seed)
-            copies, edge = self._copies.of(codes, words)
-            yield records.repeat(copies)
-            for code in np.unique(codes[edge]).tolist():
-                rows = edge & (codes == code)
-                yield beam.pvalue.TaggedOutput(_EDGE, (code, (words[rows], records[rows].tolist())))
-            for code in self._bases:
-                rows = codes == code
-                if rows.any():
-                    columns = self._columns(records[rows], self._layout.classes[code])
-                    yield beam.pvalue.TaggedOutput(_BASES, (code, Rows(ids[rows], columns)))
-
-    def _columns(self, records: np.ndarray, name: str) -> dict[str, np.ndarray]:
-        # An int has no value that means missing: TensorFlow refuses a row without one.
-        spec = {
-            feature: tf.io.FixedLenFeature([], tf.int64)
-            if kind == "int"
-            else tf.io.FixedLenFeature([], tf.float32, np.nan)
-            for feature, kind in self._features.types.items()
-        }
-        try:
-            parsed = tf.io.parse_example(tf.constant(records), spec)
-        except tf.errors.InvalidArgumentError as error:
-            raise UserError(
-                f"train, class {name}: synthetic rows need one number for each feature in every "
-                f"row; fill it in Transform, or use rebalance.method over; TensorFlow says: "
-                f"{_first_line(error)}"
-            ) from None
-        columns = {feature: parsed[feature].numpy() for feature in spec}
-        for feature, column in columns.items():
-            if not np.isfinite(column).all():
-                raise UserError(
-                    f"train, class {name}: feature '{feature}' is missing, NaN or infinite in "
-                    "some rows, but synthetic rows need a number in every row; fill it in "
-                    "Transform, or use rebalance.method over"
-                )
-        return columns
+    def process(self, frames: Frames, made: Plan, decisions: Decisions | None) -> Iterator[Any]:
+        layout = self._job.layout
+        block = self._parse(frames)
+        if decisions is None:
+            words = selection.hashes(block.ids, layout.seed)
+            copies, edge = made.copies.of(block.codes, words)
+            keys, within = block.codes, made.copies.within[block.codes]
+        else:
+            words = np.zeros(len(frames), np.uint64)
+            copies, keys, edge, within = decisions.of(block.ids, block.codes)
+        weights = made.weights[block.codes]
+        if (weighted := (weights != 1) & (copies > 0)).any():
+            yield weighted_frames(frames.select(weighted), weights[weighted])
+            copies = np.where(weighted, 0, copies)
+        yield _repeated(frames, copies)
+        for key in np.unique(keys[edge]).tolist():
+            rows = np.flatnonzero(edge & (keys == key))
+            group = _Edge(
+                int(within[rows[0]]), weights[rows[0]], words[rows], frames.select(rows).payloads()
+            )
+            yield TaggedOutput(_EDGE, (str(key), group))
+        if self._gathers:
+            growing = np.isin(block.codes, list(made.new))
+            if growing.any():
+                bases = rows_of(block, growing, self._job.features, layout.classes)
+                yield TaggedOutput(_BASES, ("classes", bases))
 
 
-def _settle(
-    edge: tuple[int, Iterable[tuple[np.ndarray, list[bytes]]]], within: np.ndarray
-) -> list[bytes]:
-    """The rows of one class's edge that are written once more: smallest hash, then content."""
-    code, parts = edge[0], list(edge[1])
-    words = np.concatenate([words for words, _ in parts])
-    records = [record for _, part in parts for record in part]
+def _repeated(frames: Frames, copies: np.ndarray) -> Frames:
+    lengths = np.repeat(np.diff(frames.offsets), copies)
+    return Frames(frames.repeated(copies), offsets_of(lengths))
+
+
+class _Edge(NamedTuple):
+    """Rows of one group, of which `within` with the smallest words (uint64 [n]) are written."""
+
+    within: int
+    weight: float
+    words: np.ndarray
+    records: list[bytes]
+
+
+def _settle(group: tuple[str, Iterable[_Edge]]) -> Frames:
+    """The rows of one edge that are written once more: smallest hash, then content."""
+    parts = list(group[1])
+    words = np.concatenate([part.words for part in parts])
+    records = [record for part in parts for record in part.records]
     content = hashing.row_ids(examples_io.decoder().DecodeBatch(records))
-    return [records[i] for i in np.lexsort((content, words))[: within[code]]]
+    chosen = np.lexsort((content, words))[: parts[0].within]
+    frames = examples_io.framed([records[i] for i in chosen])
+    if parts[0].weight == 1:
+        return frames
+    return weighted_frames(frames, np.full(len(frames), parts[0].weight))
 
 
-class _Synthesise(beam.DoFn):
-    """(class code, all its rows) -> blocks of serialized synthetic examples."""
-
-    def __init__(
-        self,
-        sampler: SyntheticSampler,
-        layout: Layout,
-        features: Features,
-        params: RebalanceParams,
-        synthetic: Mapping[str, int],
-    ) -> None:
-        self._sampler, self._layout, self._features = sampler, layout, features
-        self._params, self._synthetic = params, synthetic
-
-    def process(self, group: tuple[int, Iterable[Rows]]) -> Iterator[list[bytes]]:
-        name = self._layout.classes[group[0]]
-        rows = Rows.concatenated(list(group[1])).ordered()
-        made = self._sampler.synthesise(rows, self._synthetic[name], self._features, self._params)
-        for start in range(0, len(made.ids), examples_io.BATCH_ROWS):
-            part = made.take(slice(start, start + examples_io.BATCH_ROWS))
-            yield examples_io.encode(self._batch(part, name))
-
-    def _batch(self, rows: Rows, name: str) -> pa.RecordBatch:
-        columns = dict(rows.columns)
-        if self._layout.has_row_id:
-            columns[ROW_ID] = rows.ids
-        columns[self._layout.label] = np.full(len(rows.ids), name.encode(), object)
-        offsets = np.arange(len(rows.ids) + 1, dtype=np.int32)
-        lists = [pa.ListArray.from_arrays(offsets, pa.array(v)) for v in columns.values()]
-        return pa.RecordBatch.from_arrays(lists, names=list(columns))
+def _prepare(group: tuple[str, Iterable[Rows]], job: Job, made: Plan) -> Prepared:
+    rows = Rows.concatenated(list(group[1]))
+    return prepare(rows, made, job.layout.classes, job.features, job.params)
 
 
-class _WriteFused(examples_io.WriteExamples):
-    """WriteExamples of several inputs as one split, each fused to what feeds it."""
-
-    def expand(self, inputs: Any) -> beam.PCollection:
-        parts = tuple(
-            blocks
-            | f"WriteParts{i}"
-            >> beam.ParDo(examples_io._WritePart(self._staging, self._gzip_level))
-            for i, blocks in enumerate(inputs)
-        )
-        return (
-            parts
-            | "Parts" >> beam.Flatten()
-            | "CollectNames" >> beam.combiners.ToList()
-            | "Rename"
-            >> beam.Map(examples_io._publish, self._staging, self._directory, self._gzip_level)
-        )
+def _tasks(prepared: Prepared) -> Iterator[tuple[int, int, int]]:
+    """(index of a source, first and last of its synthetic rows) for pieces of the work."""
+    for i, source in enumerate(prepared.sources):
+        total = int(source.uses.sum())
+        for start in range(0, total, _TASK_ROWS):
+            yield i, start, min(start + _TASK_ROWS, total)
 
 
-def _read_sketch(
-    make_pipeline: Callable[[], beam.Pipeline], files: Sequence[str], layout: Layout, prefix: str
-) -> Sketch:
-    path = f"{prefix}-{uuid.uuid4().hex}"
-    with _user_errors(), make_pipeline() as pipeline:
-        _ = (
-            pipeline
-            | "Files" >> beam.Create(files)
-            | "Observe" >> beam.ParDo(_Observe(layout))
-            | "Sketch" >> beam.CombineGlobally(SketchFn(len(layout.classes)))
-            | "SaveSketch" >> beam.Map(_save, path)
-        )
-    with tf.io.gfile.GFile(path, "rb") as file:
-        saved = np.load(io.BytesIO(file.read()))
-    tf.io.gfile.remove(path)
-    strangers = dict(zip(saved["names"].tolist(), saved["rows"].tolist(), strict=True))
-    return Sketch(saved["histogram"], Counter(strangers))
+def _synthesise(
+    task: tuple[int, int, int], job: Job, prepared: Iterable[Prepared]
+) -> Iterator[Frames]:
+    (found,) = prepared
+    i, start, stop = task
+    sampler = synthetic_sampler(job.params)
+    rows, origin = synthesise(sampler, found.split, found.sources[i], start, stop)
+    return synthetic_frames(rows, origin, job.layout, job.params.provenance)
 
 
-def _save(sketch: Sketch, path: str) -> None:
-    buffer = io.BytesIO()
-    names, rows = list(sketch.strangers), list(sketch.strangers.values())
-    np.savez(
-        buffer,
-        histogram=sketch.histogram,
-        names=np.array(names, np.str_),
-        rows=np.array(rows, np.int64),
-    )
-    tf.io.gfile.makedirs(path.rpartition("/")[0])
-    with tf.io.gfile.GFile(path, "wb") as file:
-        file.write(buffer.getvalue())
+class _Decide(beam.DoFn):
+    """All rows -> Decisions; synthetic rows as Frames; the Tally."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def process(self, group: tuple[str, Iterable[Rows]], made: Plan) -> Iterator[Any]:
+        classes = self._job.layout.classes
+        rows = Rows.concatenated(list(group[1]))
+        rows, outcome = decide(rows, made, classes, self._job.features, self._job.params)
+        yield TaggedOutput(_TALLY, outcome_tally(rows, outcome, made, classes))
+        decisions = Decisions.listed(rows.ids, rows.codes, outcome.copies, len(classes))
+        yield TaggedOutput(_DECISIONS, decisions)
+        made_up = outcome.synthetic
+        if made_up is None:
+            return
+        for start in range(0, len(made_up.ids), _TASK_ROWS):
+            part = slice(start, start + _TASK_ROWS)
+            origin = outcome.origin and outcome.origin.take(part)
+            for frames in synthetic_frames(
+                made_up.take(part), origin, self._job.layout, self._job.params.provenance
+            ):
+                yield TaggedOutput(_SYNTHETIC, frames)
 
 
-def _with_strangers(sketch: Sketch, more: Counter[str]) -> Sketch:
-    if not more:
-        return sketch
-    return Sketch(
-        sketch.histogram, Counter(dict((sketch.strangers + more).most_common(_MAX_STRANGERS)))
-    )
+def _with_recall(tally: Tally, recall: dict[int, float], classes: tuple[str, ...]) -> Tally:
+    return replace(tally, recall={classes[code]: found for code, found in recall.items()})
 
 
-def _has_row_id(files: Sequence[str], label: str) -> bool:
-    """Looks at the first row."""
-    first = next(examples_io.read_blocks(files, batch_rows=1), None)
-    if first is None:
-        raise UserError("the train split has no rows to rebalance")
-    features = tf.train.Example.FromString(first[0]).features.feature
-    kind = features[label].WhichOneof("kind") if label in features else None
-    if kind != "bytes_list":
-        raise UserError(
-            f"train: label '{label}' is {kind or 'missing'} in the first row; expected the class's "
-            "name as text, passed through Transform unchanged"
-        )
-    return ROW_ID in features
-
-
-def _must_be_classes(strangers: Counter[str], layout: Layout) -> None:
-    if not strangers:
-        return
-    told = ", ".join(
-        f"{name!r} in {rows} rows" if name else f"missing in {rows} rows"
-        for name, rows in strangers.most_common(5)
-    )
-    raise UserError(
-        f"train: label '{layout.label}' is {told}; the classes of the ImbalanceReport are "
-        f"{', '.join(layout.classes)}"
-    )
-
-
-def _must_not_outgrow(
-    before: Mapping[str, int], after: Mapping[str, int], max_growth: float
-) -> None:
-    rows, grown = sum(before.values()), sum(after.values())
-    if grown > max_growth * rows:
-        raise UserError(
-            f"rebalance.max_growth: {max_growth:g}, but {rows} rows would become {grown} "
-            f"({grown / rows:.1f} times); raise max_growth, or ask for fewer rows in "
-            "rebalance.sampling_strategy"
-        )
-
-
-def _must_equal(rows: int, expected: int) -> None:
+def _must_be_all(rows: int, tally: Tally) -> Tally:
+    expected = sum(tally.after.values())
     if rows != expected:
         raise RuntimeError(f"wrote {rows} rows instead of {expected}: did the input change?")
+    return tally
 
 
-def _first_line(error: tf.errors.OpError) -> str:
-    return error.message.splitlines()[0]
+def _save(tally: Tally, path: str) -> None:
+    with tf.io.gfile.GFile(path, "wb") as file:
+        file.write(TypeAdapter(Tally).dump_json(tally))
+
+
+def _load(path: str) -> Tally:
+    with tf.io.gfile.GFile(path, "rb") as file:
+        tally = TypeAdapter(Tally).validate_json(file.read())
+    tf.io.gfile.remove(path)
+    return tally
 
 
 @contextmanager

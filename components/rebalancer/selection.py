@@ -78,9 +78,18 @@ class Copies:
         return self.times[codes] + (bucket < cut), (bucket == cut) & (self.within[codes] > 0)
 
 
-def smallest(words: np.ndarray, m: int) -> np.ndarray:
-    """int64 [m]: indices of the m smallest of `words` uint64 [n], m <= n; ties by position."""
-    return np.argsort(words, kind="stable")[:m]
+def uses_of(ids: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """int64 [m]: how often each of m rows is a base so that there are n uses, as even as can be.
+
+    Args:
+      ids: int64 [m], identities in canonical order; of equal ones the first come first.
+      n: uses in all.
+      seed: decides which rows are used once more.
+    """
+    times, missing = divmod(n, len(ids))
+    uses = np.full(len(ids), times)
+    uses[np.argsort(hashing.keyed(ids, seed, "base"), kind="stable")[:missing]] += 1
+    return uses
 
 
 def _buckets(words: np.ndarray, n_buckets: int) -> np.ndarray:

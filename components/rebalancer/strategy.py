@@ -20,6 +20,7 @@ _OVER_ALLOWED = (
 _UNDER_ALLOWED = (
     "auto, not majority, not minority, all, a float in (0, 1] for two classes, or class name: rows"
 )
+_CLEAN_ALLOWED = "auto, not majority, not minority, all, or a list of classes"
 
 
 def over_targets(
@@ -36,6 +37,8 @@ def over_targets(
       UserError: the strategy does not fit the counts; names path, value and what is allowed.
     """
     present = _present(counts, strategy, path)
+    if isinstance(strategy, tuple):
+        raise _no_list(strategy, path, _OVER_ALLOWED)
     largest, smallest = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
     top = present[largest]
     if isinstance(strategy, Mapping):
@@ -92,6 +95,8 @@ def under_targets(
       UserError: the strategy does not fit the counts; names path, value and what is allowed.
     """
     present = _present(counts, strategy, path)
+    if isinstance(strategy, tuple):
+        raise _no_list(strategy, path, _UNDER_ALLOWED)
     largest, smallest = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
     low = present[smallest]
     if isinstance(strategy, Mapping):
@@ -133,6 +138,40 @@ def under_targets(
     return {name: chosen.get(name, rows) for name, rows in counts.items()}
 
 
+def cleaned_classes(
+    strategy: SamplingStrategy, counts: Mapping[str, int], path: str = OVER_PATH
+) -> tuple[str, ...]:
+    """Names of the classes that a cleaning method may remove rows of, in name order.
+
+    Args:
+      strategy: a word or a list of classes; rows cannot be asked for, the data decides.
+      counts: class name -> rows; classes without rows are left alone.
+      path: where `strategy` stands in the config.
+
+    Raises:
+      UserError: the strategy does not fit the counts; names path, value and what is allowed.
+    """
+    present = _present(counts, strategy, path)
+    largest, smallest = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
+    if isinstance(strategy, tuple | list):
+        if not strategy:
+            raise _error(path, strategy, "the list names no class", _CLEAN_ALLOWED)
+        if unknown := [name for name in strategy if name not in present]:
+            raise _error(path, strategy, _no_rows(unknown, present), _CLEAN_ALLOWED)
+        return tuple(sorted(set(strategy)))
+    if isinstance(strategy, Mapping):
+        reason = "cleaning takes no rows by class, the neighbours decide"
+        raise _error(path, strategy, reason, _CLEAN_ALLOWED)
+    if not isinstance(strategy, str):
+        raise _error(
+            path, strategy, "cleaning takes no ratio, the neighbours decide", _CLEAN_ALLOWED
+        )
+    if strategy == "minority":
+        raise _error(path, strategy, "cleaning leaves the minority alone", _CLEAN_ALLOWED)
+    spared = {"not majority": {largest}, "all": set()}.get(strategy, {smallest})
+    return tuple(name for name in present if name not in spared)
+
+
 def _present(counts: Mapping[str, int], strategy: SamplingStrategy, path: str) -> dict[str, int]:
     """The classes with rows, in name order."""
     present = {name: counts[name] for name in sorted(counts) if counts[name] > 0}
@@ -146,11 +185,19 @@ def _checked(
     wanted: Mapping[str, int], present: Mapping[str, int], path: str, allowed: str
 ) -> dict[str, int]:
     if unknown := [name for name in wanted if name not in present]:
-        reason = f"no rows of class {', '.join(unknown)}; train has {', '.join(present)}"
-        raise _error(path, wanted, reason, allowed)
+        raise _error(path, wanted, _no_rows(unknown, present), allowed)
     if negative := [name for name, rows in wanted.items() if rows < 0]:
         raise _error(path, wanted, f"negative rows for class {', '.join(negative)}", allowed)
     return dict(wanted)
+
+
+def _no_rows(unknown: list[str], present: Mapping[str, int]) -> str:
+    return f"no rows of class {', '.join(unknown)}; train has {', '.join(present)}"
+
+
+def _no_list(strategy: tuple[str, ...], path: str, allowed: str) -> UserError:
+    reason = "a list of classes is for methods that clean; this one needs rows"
+    return _error(path, list(strategy), reason, allowed)
 
 
 def _must_be_ratio(ratio: float, present: Mapping[str, int], path: str, allowed: str) -> None:

@@ -1,17 +1,57 @@
 """The methods of `rebalance.method`, one module each."""
 
-from . import both, none, over, smote, smote_nc, under
-from .base import SAMPLERS, Rows, Sampler, SyntheticSampler
+from . import (
+    adasyn,
+    borderline_smote,
+    both,
+    combined,
+    downsample_upweight,
+    edited_nearest_neighbours,
+    imblearn_sampler,
+    kmeans_smote,
+    near_miss,
+    none,
+    over,
+    rose,
+    smote,
+    smote_n,
+    smote_nc,
+    tomek_links,
+    under,
+)
+from .base import (
+    SAMPLERS,
+    CleaningSampler,
+    Outcome,
+    Sampler,
+    Source,
+    SplitSampler,
+    SyntheticSampler,
+)
 
 __all__ = [
     "SAMPLERS",
-    "Rows",
+    "CleaningSampler",
+    "Outcome",
     "Sampler",
+    "Source",
+    "SplitSampler",
     "SyntheticSampler",
+    "adasyn",
+    "borderline_smote",
     "both",
+    "combined",
+    "downsample_upweight",
+    "edited_nearest_neighbours",
+    "imblearn_sampler",
+    "kmeans_smote",
+    "near_miss",
     "none",
     "over",
+    "rose",
     "smote",
+    "smote_n",
     "smote_nc",
+    "tomek_links",
     "under",
 ]

@@ -1,15 +1,13 @@
 """SMOTE-NC, for numeric and categorical features together."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from ...errors import UserError
 from ..features import Features
-from ..neighbors import nearest_neighbors
-from ..params import RebalanceParams
-from .base import Rows, register
-from .interpolation import Interpolation, numeric_matrix
+from ..neighbors import Space
+from ..rows import Split
+from .base import Draws, Source, register
+from .interpolation import Interpolation
 
 
 @register
@@ -28,14 +26,8 @@ class SmoteNC(Interpolation):
 
     name = "smote_nc"
 
-    def check(
-        self,
-        counts: Mapping[str, int],
-        new: Mapping[str, int],
-        features: Features,
-        params: RebalanceParams,
-    ) -> None:
-        """Also: there are features of both sorts."""
+    def check_features(self, features: Features) -> None:
+        """Raises UserError unless there are features of both sorts."""
         if not features.categorical:
             raise UserError(
                 "rebalance.method: 'smote_nc' needs a categorical feature, found only numeric "
@@ -44,24 +36,24 @@ class SmoteNC(Interpolation):
         if not features.numeric:
             raise UserError(
                 "rebalance.method: 'smote_nc' needs a numeric feature, found only categorical "
-                f"ones ({', '.join(features.categorical)}); use over"
+                f"ones ({', '.join(features.categorical)}); use smote_n"
             )
-        super().check(counts, new, features, params)
 
-    def search(self, rows: Rows, features: Features, k: int) -> np.ndarray:
-        """By Euclidean distance with a penalty for each category that differs."""
-        numeric = numeric_matrix(rows, features.numeric)
-        categories = np.column_stack([rows.columns[name] for name in features.categorical])
-        return nearest_neighbors(numeric, k, categories, median_deviation(numeric))
+    def space(self, split: Split, source: Source) -> Space:
+        """Euclidean distance with a penalty for each category that differs."""
+        penalty = median_deviation(split.numeric[source.pool])
+        return Space(split.numeric, split.categories, penalty)
 
-    def categories(
-        self, rows: Rows, features: Features, neighbors: np.ndarray, base: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """The categories most frequent among the base rows' neighbours."""
-        return {
-            name: most_frequent(rows.columns[name][neighbors])[base]
-            for name in features.categorical
-        }
+    def make(self, split: Split, source: Source, draws: Draws) -> dict[str, np.ndarray]:
+        """Points on the segments, with the categories most frequent among the neighbours."""
+        return super().make(split, source, draws) | voted(split, draws.near)
+
+
+def voted(split: Split, near: np.ndarray) -> dict[str, np.ndarray]:
+    """Categorical columns [s]: the most frequent of each row's neighbours `near` int64 [s, k]."""
+    return {
+        name: most_frequent(split.rows.columns[name][near]) for name in split.features.categorical
+    }
 
 
 def median_deviation(numeric: np.ndarray) -> float:

@@ -57,6 +57,8 @@ def example(values: dict[str, object]) -> bytes:
             continue
         if isinstance(value, str):
             feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
+        elif isinstance(value, (np.ndarray, tuple)):
+            feature = tf.train.Feature(float_list=tf.train.FloatList(value=list(value)))
         elif isinstance(value, (int, np.integer)):
             feature = tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value)]))
         else:
@@ -77,6 +79,7 @@ def make_data(seed: int = 0) -> Data:
             "c": rng.integers(0, 3, n),
             "d": rng.integers(0, 5, n),
             "w": rng.uniform(0.5, 2, n).astype(np.float32),
+            "v": rng.normal(size=(n, 3)).astype(np.float32),
             "y": y,
             ROW_ID: rng.integers(-(2**63), 2**63 - 1, n),
         }
@@ -90,8 +93,9 @@ def make_data(seed: int = 0) -> Data:
 NUMERIC = {"a": "float", "b": "float"}
 WEIGHT = ("w", "float")
 FEATURE_SETS = {
-    "mixed": Features(NUMERIC, ("c", "d"), {}, WEIGHT),
-    "numeric": Features(NUMERIC, (), {}, WEIGHT),
+    "mixed": Features({**NUMERIC, "v": "float"}, ("c", "d"), {}, WEIGHT, {"v": 3}),
+    "numeric": Features({**NUMERIC, "v": "float"}, (), {}, WEIGHT, {"v": 3}),
+    "categorical": Features({}, ("c", "d"), {}, WEIGHT),
 }
 
 
@@ -113,8 +117,8 @@ def read(files: list[str]) -> list[bytes]:
 def parsed(record: bytes) -> tuple:
     pairs = []
     for name, feature in tf.train.Example.FromString(record).features.feature.items():
-        (value,) = getattr(feature, feature.WhichOneof("kind")).value
-        pairs.append((name, value))
+        values = tuple(getattr(feature, feature.WhichOneof("kind")).value)
+        pairs.append((name, values[0] if len(values) == 1 else values))
     return tuple(sorted(pairs))
 
 
@@ -122,19 +126,20 @@ def in_memory() -> beam.Pipeline:
     return beam.Pipeline(runner=FnApiRunner())
 
 
+def two_processes() -> beam.Pipeline:
+    options = PipelineOptions(direct_num_workers=2, direct_running_mode="multi_processing")
+    return beam.Pipeline(runner=FnApiRunner(), options=options)
+
+
 def three_threads() -> beam.Pipeline:
     options = PipelineOptions(direct_num_workers=3, direct_running_mode="multi_threading")
     return beam.Pipeline(runner=FnApiRunner(), options=options)
 
 
-def bundle_based() -> beam.Pipeline:
-    return beam.Pipeline(runner="BundleBasedDirectRunner")
-
-
 PIPELINES: dict[str, Callable[[], beam.Pipeline]] = {
     "in_memory": in_memory,
     "three_threads": three_threads,
-    "bundle_based": bundle_based,
+    "two_processes": two_processes,
 }
 
 
@@ -151,9 +156,19 @@ class Result:
         return multiset(self.files)
 
     @property
-    def columns(self) -> dict[str, np.ndarray]:
-        rows = [dict(parsed(record)) for record in read(self.files)]
-        return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    def read(self) -> Counter[tuple]:
+        return Counter(parsed(record) for record in self.source)
+
+    def column(self, name: str) -> list[object]:
+        return [dict(parsed(record))[name] for record in read(self.files)]
+
+    @property
+    def labels(self) -> list[object]:
+        return self.column("y")
+
+    @property
+    def ids(self) -> list[object]:
+        return self.column(ROW_ID)
 
 
 def write_files(folder: Path, records: list[bytes], shards: int = 1, gz: bool = True) -> list[str]:

@@ -1,14 +1,18 @@
 """What `rebalance` refuses, and how little it holds in memory."""
 
+from types import SimpleNamespace
+
+import apache_beam as beam
 import numpy as np
 import pytest
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from tfx_imbalance.components import hashing
+from tfx_imbalance.components import examples_io, hashing
 from tfx_imbalance.components.errors import UserError
 from tfx_imbalance.components.rebalancer import rebalance as module
 from tfx_imbalance.components.rebalancer.features import Features, features_of
 from tfx_imbalance.components.rebalancer.params import RebalanceParams
+from tfx_imbalance.components.rebalancer.reading import Layout
 
 OVER = RebalanceParams(method="over")
 
@@ -24,8 +28,8 @@ def records(kit, *groups):
 @pytest.mark.parametrize(
     ("odd", "told"),
     [
-        ({"y": "maybe"}, ["label 'y'", "'maybe' in 3 rows", "no, perhaps, yes"]),
-        ({"y": None}, ["label 'y'", "missing in 3 rows"]),
+        ({"y": "maybe"}, ["label is 'maybe' in 3 rows", "no, perhaps, yes"]),
+        ({"y": None}, ["label is missing in 3 rows"]),
         ({"y": 7}, ["'y'", "one text value"]),
         ({"_row_id": None}, ["int64 '_row_id'"]),
         ({"_row_id": "x"}, ["int64 '_row_id'"]),
@@ -103,9 +107,8 @@ def test_which_rows_stay_is_told_by_their_hashes_alone(run, kit):
     source = records(kit, rows(300, "no"), rows(90, "yes"))
     result = run(source, RebalanceParams(method="under", seed=11), shards=2)
     order = np.argsort(hashing.keyed(np.arange(300), 11, "resample"))
-    columns = result.columns
-    kept = columns["_row_id"][columns["y"] == b"no"]
-    assert sorted(kept.tolist()) == sorted(order[:90].tolist())
+    kept = [i for i, y in zip(result.ids, result.labels, strict=True) if y == b"no"]
+    assert sorted(kept) == sorted(order[:90].tolist())
 
 
 def test_uncompressed_files_are_read_too(tmp_path, kit):
@@ -124,16 +127,46 @@ def test_uncompressed_files_are_read_too(tmp_path, kit):
     assert report.after == {"no": 9, "yes": 9}
 
 
-def test_rows_cross_no_stage_unless_they_are_needed(monkeypatch, run, data):
-    crossed = []
-    settle = module._settle
-    monkeypatch.setattr(
-        module, "_settle", lambda edge, within: crossed.append(edge) or settle(edge, within)
-    )
+def test_rows_cross_no_stage_unless_they_are_needed(monkeypatch, run, data, tmp_path):
+    settle, crossed = module._settle, tmp_path / "crossed"
+
+    def watched(group):
+        parts = list(group[1])
+        with crossed.open("a") as file:
+            file.write("x" * sum(len(part.records) for part in parts))
+        return settle((group[0], parts))
+
+    monkeypatch.setattr(module, "_settle", watched)
     run(data, RebalanceParams(method="under"))
-    routed = sum(len(part) for _, parts in crossed for _, part in parts)
     # One bucket of two classes, plus the ten equal rows where the cut falls among them.
-    assert routed <= 2 * 11
+    assert 0 < crossed.stat().st_size <= 2 * 11
+
+
+@pytest.mark.parametrize(
+    ("params", "reads"),
+    [
+        ({"method": "under"}, 2),
+        ({"method": "smote", "k_neighbors": 3}, 2),
+        ({"method": "borderline_smote_1", "k_neighbors": 3}, 3),
+        ({"method": "tomek_links"}, 3),
+    ],
+)
+def test_examples_are_read_no_oftener_than_the_method_has_to(params, reads, kit):
+    steps = []
+    with kit.in_memory() as pipeline:
+        frames = pipeline | beam.Create([examples_io.framed(kit.make_data().records())])
+        layout = Layout("y", kit.CLASSES, True, 0)
+        job = module.Job(layout, kit.FEATURE_SETS["numeric"], RebalanceParams(**params))
+        module.rebalanced(lambda step: steps.append(step) or frames, job)
+    assert len(set(steps)) == len(steps) == reads
+
+
+@pytest.mark.parametrize("method", ["smote", "smote_tomek"])
+def test_how_the_work_is_cut_makes_no_difference(method, monkeypatch, run, data):
+    params = RebalanceParams(method=method, k_neighbors=3, provenance=True)
+    whole = run(data, params).rows
+    monkeypatch.setattr(module, "_TASK_ROWS", 7)
+    assert run(data, params).rows == whole
 
 
 @pytest.mark.parametrize(
@@ -154,8 +187,9 @@ def test_user_error_is_itself_again_however_a_runner_wraps_it(text, told):
 
 
 def test_other_errors_stay_what_they_are():
+    tally = SimpleNamespace(after={"no": 3, "yes": 1})
     with pytest.raises(RuntimeError, match="wrote 3 rows instead of 4"), module._user_errors():
-        module._must_equal(3, 4)
+        module._must_be_all(3, tally)
 
 
 def test_roles_of_features_come_from_the_transformed_schema():
@@ -178,11 +212,32 @@ def test_roles_of_features_come_from_the_transformed_schema():
     add("job", schema_pb2.INT, (1,), categorical=True)
     add("notes", schema_pb2.BYTES)
     add("vector", schema_pb2.FLOAT, (3,))
+    add("bits", schema_pb2.INT, (8,))
+    add("image", schema_pb2.FLOAT, (3, 2))
+    add("jobs", schema_pb2.INT, (2,), categorical=True)
     add("ragged", schema_pb2.FLOAT, None)
-    assert features_of(schema, "y", "w") == Features(
-        {"age": "float", "visits": "int"},
+    found = features_of(schema, "y", "w")
+    assert found == Features(
+        {"age": "float", "bits": "int", "vector": "float", "visits": "int"},
         ("job",),
-        {"notes": "is text", "ragged": "has no fixed shape", "vector": "has shape [3]"},
+        {
+            "image": "has shape [3, 2]",
+            "jobs": "is categorical and has shape [2]",
+            "notes": "is text",
+            "ragged": "has no fixed shape",
+        },
         ("w", "float"),
+        {"bits": 8, "vector": 3},
     )
-    assert features_of(schema, "y").numeric == {"age": "float", "visits": "int", "w": "float"}
+    assert found.values == 1 + 8 + 3 + 1 + 1
+    assert "w" in features_of(schema, "y").numeric
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["under", "smote", "tomek_links"])
+def test_two_processes_give_the_rows_that_one_gives(method, data, run, kit):
+    source, params = data.without("c", "d"), RebalanceParams(method=method, seed=3)
+    one = run(source, params, kit.FEATURE_SETS["numeric"])
+    two = run(source, params, kit.FEATURE_SETS["numeric"], shards=7, runner="two_processes")
+    assert two.rows == one.rows
+    assert two.report == one.report

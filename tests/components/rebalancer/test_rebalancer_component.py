@@ -133,6 +133,21 @@ def test_train_is_rebalanced_val_copied_and_test_left_out(do, inputs, kit):
     assert all(row.keys() == names and isinstance(row["c"], int) for row in fresh)
 
 
+def test_rows_that_are_left_weigh_what_was_dropped_and_priors_stay(do, kit):
+    outputs = do(RebalanceParams(method="downsample_upweight"))
+    report = read_report(outputs, "report", Rebalancing)
+    assert report.after == {"no": 14, "perhaps": 14, "yes": 14}
+    assert report.weights == {"no": 60 / 14, "perhaps": 25 / 14, "yes": 1}
+    assert report.factors == pytest.approx({"no": 1, "perhaps": 1, "yes": 1})
+    assert report.kind == "none"
+    for row in map(dict, kit.multiset_of(kit.read(split_files(outputs, "examples", "train")))):
+        weight = report.weights[row["y"].decode()]
+        assert row.get("_sampling_weight", 1) == pytest.approx(weight)
+        assert ("_sampling_weight" in row) == (weight != 1)
+    for row in map(dict, kit.multiset_of(kit.read(split_files(outputs, "examples", "val")))):
+        assert "_sampling_weight" not in row
+
+
 def test_smote_names_the_categorical_features_of_the_transform(do):
     with pytest.raises(UserError, match=r"\(c, d\).*use smote_nc"):
         do(RebalanceParams(method="smote"))

@@ -6,10 +6,21 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tfx_imbalance.components.rebalancer import selection
-from tfx_imbalance.components.rebalancer.rebalance import SketchFn
+from tfx_imbalance.components.rebalancer.sketch import SketchFn
 
 # Few distinct values, some in one bucket and some equal, so that ties and crowded buckets occur.
 WORDS = st.sampled_from([0, 1, 2, 2**40, 2**63, 2**63 + 1, 2**63 + 2**47, 2**64 - 1])
+
+
+def settled(copies, codes, words):
+    """Copies of each row once the edge is settled: smallest hashes first."""
+    times, edge = copies.of(codes, words)
+    for code in np.unique(codes[edge]):
+        waiting = np.flatnonzero(edge & (codes == code))
+        within = copies.within[code]
+        assert len(waiting) >= within
+        times[waiting[np.argsort(words[waiting], kind="stable")[:within]]] += 1
+    return times
 
 
 @st.composite
@@ -32,12 +43,9 @@ def test_every_class_gets_its_rows_exactly_smallest_hashes_first(problem):
     for rows in np.split(np.arange(len(codes)), cuts):
         selection.add_to_histogram(histogram, codes[rows], words[rows])
     copies = selection.Copies.exact(histogram, after)
-    times, edge = copies.of(codes, words)
+    times = settled(copies, codes, words)
     for code in range(n_classes):
         mine = codes == code
-        waiting = np.flatnonzero(mine & edge)
-        assert len(waiting) >= copies.within[code]
-        times[waiting[selection.smallest(words[waiting], copies.within[code])]] += 1
         assert times[mine].sum() == after[code]
         if mine.any():
             base, extra = divmod(after[code], mine.sum())
@@ -85,16 +93,40 @@ def test_sketch_stays_small_for_many_classes():
 
 
 def test_selection_is_uniform_over_seeds():
-    n, m, seeds = 40, 13, 3000
+    n, m, seeds = 40, 13, 2000
     ids = np.arange(n) * 7919 - 100_000
+    codes = np.repeat([0, 1], [n, n])
     taken = np.zeros(n)
     together = 0
     for seed in range(seeds):
-        chosen = selection.smallest(selection.hashes(ids, seed), m)
-        taken[chosen] += 1
-        together += {0, 1} <= set(chosen.tolist())
+        words = np.tile(selection.hashes(ids, seed), 2)
+        histogram = selection.empty_histogram(2)
+        selection.add_to_histogram(histogram, codes, words)
+        times = settled(selection.Copies.exact(histogram, [m, n + m]), codes, words)
+        assert times[:n].sum() == m
+        np.testing.assert_array_equal(times[n:], times[:n] + 1)
+        taken += times[:n]
+        together += times[0] and times[1]
     share = m / n
     # Sampling without replacement: the counts sum to seeds * m, hence n - 1 degrees of freedom.
     statistic = ((taken - seeds * share) ** 2).sum() / (seeds * share * (1 - share)) * (n - 1) / n
-    assert stats.chi2.sf(statistic, n - 1) > 0.01
-    assert stats.binomtest(together, seeds, m * (m - 1) / (n * (n - 1))).pvalue > 0.01
+    assert 0.001 < stats.chi2.sf(statistic, n - 1) < 0.999
+    assert stats.binomtest(int(together), seeds, m * (m - 1) / (n * (n - 1))).pvalue > 0.001
+
+
+@given(rows=st.integers(1, 12), n=st.integers(0, 60), seed=st.integers(0, 3), data=st.data())
+def test_uses_are_even_and_of_equal_identities_the_first_come_first(rows, n, seed, data):
+    ids = np.sort(np.array(data.draw(st.lists(st.integers(-3, 3), min_size=rows, max_size=rows))))
+    uses = selection.uses_of(ids, n, seed)
+    assert uses.sum() == n
+    assert uses.max() - uses.min() <= 1
+    for i in np.unique(ids):
+        assert (np.diff(uses[ids == i]) <= 0).all()
+
+
+def test_bases_of_one_use_more_are_drawn_uniformly_over_seeds():
+    n, seeds, ids = 20, 2000, np.arange(20)
+    uses = sum(selection.uses_of(ids, 45, seed) - 2 for seed in range(seeds))
+    share = 5 / n
+    statistic = ((uses - seeds * share) ** 2).sum() / (seeds * share * (1 - share)) * (n - 1) / n
+    assert 0.001 < stats.chi2.sf(statistic, n - 1) < 0.999

@@ -7,8 +7,10 @@ from imblearn.over_sampling import SMOTENC
 from tfx_imbalance.components.errors import UserError
 from tfx_imbalance.components.rebalancer.features import Features
 from tfx_imbalance.components.rebalancer.params import RebalanceParams
-from tfx_imbalance.components.rebalancer.samplers import SAMPLERS, Rows
+from tfx_imbalance.components.rebalancer.rows import Rows, Split
+from tfx_imbalance.components.rebalancer.samplers import SAMPLERS
 from tfx_imbalance.components.rebalancer.samplers.smote_nc import median_deviation, most_frequent
+from tfx_imbalance.components.rebalancer.synthesis import synthesise
 
 K = 5
 FEATURES = Features(dict.fromkeys(["n0", "n1", "n2"], "float"), ("c0", "c1"), weight=("w", "float"))
@@ -24,11 +26,26 @@ def make_matrix(n=80, seed=0):
     )
 
 
-def make_rows(x):
+def make_split(x):
+    """Row i has identity and weight i."""
     columns = {f"n{j}": x[:, j].copy() for j in range(3)}
     columns |= {f"c{j}": x[:, 3 + j].astype(np.int64) for j in range(2)}
     columns["w"] = np.arange(len(x), dtype=np.float32)
-    return Rows(np.arange(len(x)), columns)
+    rows = Rows(np.arange(len(x)), np.zeros(len(x), np.int64), columns)
+    return Split(rows, ("yes",), FEATURES, PARAMS.seed)
+
+
+def neighbours(x):
+    split = make_split(x)
+    (source,) = SAMPLER.sources(split, {0: 1}, PARAMS)
+    return SAMPLER.neighbors(split, source, source.bases)
+
+
+def smote_nc(x, n):
+    """n synthetic rows."""
+    split = make_split(x)
+    (source,) = SAMPLER.sources(split, {0: n}, PARAMS)
+    return synthesise(SAMPLER, split, source, 0, n)[0]
 
 
 class Recording(SMOTENC):
@@ -58,7 +75,7 @@ def test_penalty_is_the_median_deviation(theirs):
 
 def test_neighbours_are_as_near_as_theirs(theirs):
     x, sampler, _ = theirs
-    found = SAMPLER.search(make_rows(x), FEATURES, K)
+    found = neighbours(x)
     distance, _ = sampler.nn_k_.kneighbors()
     penalty = median_deviation(x[:, :3])
     for i, mine in enumerate(found):
@@ -88,9 +105,7 @@ def test_equal_votes_go_to_the_nearest():
 
 def test_synthetic_rows_interpolate_numbers_and_vote_categories():
     x = make_matrix()
-    rows = make_rows(x)
-    neighbors = SAMPLER.search(rows, FEATURES, K)
-    made = SAMPLER.synthesise(rows, 300, FEATURES, PARAMS)
+    neighbors, made = neighbours(x), smote_nc(x, 300)
     for s, base in enumerate(made.columns["w"].astype(int)):
         new = np.array([made.columns[f"n{j}"][s] for j in range(3)], np.float64)
         start, ends = x[base, :3].astype(np.float64), x[neighbors[base], :3].astype(np.float64)
@@ -106,7 +121,7 @@ def test_synthetic_rows_interpolate_numbers_and_vote_categories():
 def test_numeric_features_without_spread_leave_categories_without_weight():
     x = make_matrix()
     x[:, :3] = 1
-    made = SAMPLER.synthesise(make_rows(x), 40, FEATURES, PARAMS)
+    made = smote_nc(x, 40)
     assert (made.columns["n0"] == 1).all()
     assert set(made.columns["c1"].tolist()) <= set(x[:, 4].astype(int).tolist())
 
@@ -115,11 +130,11 @@ def test_numeric_features_without_spread_leave_categories_without_weight():
     ("features", "told"),
     [
         (Features({"age": "float", "pay": "float"}), ["age, pay", "use smote"]),
-        (Features({}, ("job", "town")), ["job, town", "use over"]),
+        (Features({}, ("job", "town")), ["job, town", "use smote_n"]),
     ],
 )
 def test_needs_features_of_both_sorts(features, told):
     with pytest.raises(UserError, match=r"^rebalance.method: 'smote_nc'") as error:
-        SAMPLER.check({"yes": 90}, {"yes": 1}, features, PARAMS)
+        SAMPLER.check({"no": 91, "yes": 90}, features, PARAMS)
     for text in told:
         assert text in str(error.value)

@@ -12,7 +12,11 @@ from imblearn.utils import check_sampling_strategy
 from tfx_imbalance.components.errors import UserError
 from tfx_imbalance.components.rebalancer.params import RebalanceParams
 from tfx_imbalance.components.rebalancer.samplers import SAMPLERS
-from tfx_imbalance.components.rebalancer.strategy import over_targets, under_targets
+from tfx_imbalance.components.rebalancer.strategy import (
+    cleaned_classes,
+    over_targets,
+    under_targets,
+)
 
 NAMES = ("b", "a", "d", "c")
 WORDS = st.sampled_from(["auto", "minority", "not majority", "not minority", "all"])
@@ -55,6 +59,22 @@ def test_counts_and_refusals_are_those_of_imbalanced_learn(kind, ours, problem):
         assert "; allowed: " in str(error.value)
     else:
         assert ours(strategy, counts) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "ours"), [("over-sampling", over_targets), ("under-sampling", under_targets)]
+)
+@pytest.mark.parametrize("strategy", [("a",), ("a", "c"), ("zebra",), ()])
+def test_a_list_of_classes_is_refused_as_imbalanced_learn_does(kind, ours, strategy):
+    counts = {"a": 50, "b": 5, "c": 20}
+    with pytest.raises(ValueError, match="cannot be a list"):
+        theirs(list(strategy), counts, kind)
+    with pytest.raises(UserError) as error:
+        ours(strategy, counts, "rebalance.some_strategy")
+    message = str(error.value)
+    assert message.startswith(f"rebalance.some_strategy: {list(strategy)!r}: ")
+    assert "list" in message and "; allowed: " in message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("strategy", ["auto", "all", "minority", 0.5, {"a": 9}])
@@ -125,3 +145,59 @@ def test_both_names_the_strategy_that_does_not_fit():
     ]:
         with pytest.raises(UserError, match=f"^{path}: "):
             SAMPLERS["both"].targets(counts, RebalanceParams(method="both", **given_params))
+
+
+@st.composite
+def cleanings(draw):
+    sizes = draw(st.lists(st.integers(1, 12), min_size=2, max_size=4))
+    counts = dict(zip(NAMES, sizes, strict=False))
+    names = st.lists(st.sampled_from([*counts, "z"]), min_size=1)
+    rows = st.dictionaries(st.sampled_from(list(counts)), st.integers(0, 15), min_size=1)
+    return counts, draw(WORDS | names | rows | st.floats(0.1, 1.0))
+
+
+@settings(deadline=None, max_examples=200)
+@given(problem=cleanings())
+def test_cleaned_classes_and_refusals_are_those_of_imbalanced_learn(problem):
+    counts, strategy = problem
+    y = np.repeat(list(counts), list(counts.values()))
+    given_strategy = tuple(strategy) if isinstance(strategy, list) else strategy
+    try:
+        expected = tuple(str(n) for n in check_sampling_strategy(strategy, y, "clean-sampling"))
+    except ValueError:
+        with pytest.raises(UserError) as error:
+            cleaned_classes(given_strategy, counts)
+        message = str(error.value)
+        assert message.startswith(f"rebalance.sampling_strategy: {given_strategy!r}: ")
+        assert "; allowed: " in message
+    else:
+        assert cleaned_classes(given_strategy, counts) == expected
+
+
+@pytest.mark.parametrize(
+    ("strategy", "told"),
+    [
+        ((), ["names no class"]),
+        (("zebra",), ["zebra", "a, b, c"]),
+        (("none",), ["none", "a, b, c"]),
+        ("minority", ["minority alone", "not minority"]),
+        (0.5, ["ratio", "list of classes"]),
+        ({"a": 3}, ["rows by class", "list of classes"]),
+    ],
+)
+def test_message_of_a_refused_cleaning_says_what_is_allowed(strategy, told):
+    with pytest.raises(UserError) as error:
+        cleaned_classes(strategy, {"a": 50, "b": 5, "c": 20, "none": 0}, "rebalance.some_strategy")
+    message = str(error.value)
+    assert message.startswith(f"rebalance.some_strategy: {strategy!r}: ")
+    assert "\n" not in message
+    for text in [*told, "; allowed: "]:
+        assert text in message
+
+
+def test_class_without_rows_is_not_cleaned_and_not_the_minority():
+    counts = {"a": 9, "b": 0, "c": 3}
+    assert cleaned_classes("auto", counts) == ("a",)
+    assert cleaned_classes("all", counts) == ("a", "c")
+    with pytest.raises(UserError, match="rows of 1 class"):
+        cleaned_classes("all", {"a": 9, "b": 0})

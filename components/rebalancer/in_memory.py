@@ -1,0 +1,259 @@
+"""Rebalancing of a table in memory, for notebooks: the rows that Rebalancer gives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from .. import hashing
+from ..errors import UserError
+from . import selection, sketch
+from .features import Features, FeatureType
+from .params import RebalanceParams
+from .plan import decide, decides, outcome_tally, plan, planned_tally, prepare
+from .report import OutlierFindings, Rebalancing
+from .rows import Origin, Rows
+from .samplers import SAMPLERS, SyntheticSampler
+from .screening import findings, fit_rows, moved_rows, samples_of
+from .synthesis import synthesise
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """A rebalanced table.
+
+    Attributes:
+      x: as was given, [m, d]: rows that were kept or copied in the order they had, then synthetic.
+      y: [m], their classes.
+      index: int64 [m], row of the input; -1 for synthetic rows.
+      origin: of the synthetic rows, columns base and neighbor (rows of the input), gap, method.
+      weights: float64 [m], what each row counts for: 1 but for downsample_upweight.
+      report: as the RebalanceReport has it.
+    """
+
+    x: pd.DataFrame | np.ndarray
+    y: np.ndarray
+    index: np.ndarray
+    origin: pd.DataFrame
+    weights: np.ndarray
+    report: Rebalancing
+
+
+def resample(
+    x: pd.DataFrame | np.ndarray,
+    y: Sequence[object] | np.ndarray | pd.Series,
+    params: RebalanceParams,
+    categorical: Sequence[str | int] = (),
+) -> Resampled:
+    """Rebalances (x, y).
+
+    The same rows as of Rebalancer, given examples with the same feature names (of an array: x0, x1,
+    ...), floats as float32 and integers as int64, without `_row_id`.
+
+    Example:
+      ```
+      done = resample(frame, frame.pop("fraud"), RebalanceParams(method="smote", seed=7))
+      model.fit(done.x, done.y)
+      ```
+
+    Args:
+      x: n rows of numbers; columns of text, categories or truth values are categorical.
+      y: n classes; their names are what str makes of them.
+      params: method, strategies, limits, seed.
+      categorical: columns of x (names, or indices of an array) that are categorical though they
+        are numbers.
+
+    Raises:
+      UserError: table, strategy or method do not fit; says which column or parameter.
+    """
+    table = x if isinstance(x, pd.DataFrame) else pd.DataFrame(np.asarray(x)).add_prefix("x")
+    chosen = _chosen(categorical, table, by_position=table is not x)
+    y = np.asarray(y)
+    if y.ndim != 1:
+        raise UserError(f"y has {y.ndim} dimensions; expected one class for each row of x")
+    if len(table) != len(y):
+        raise UserError(f"x has {len(table)} rows, y has {len(y)}")
+    if pd.isna(y).any():
+        raise UserError("y: the class is missing in some rows; leave those rows out")
+    values, labels = np.unique(y, return_inverse=True)
+    classes = tuple(str(value) for value in values)
+    columns, kinds = _columns(table, chosen)
+    features = _features(columns, kinds)
+    rows = Rows(_ids(columns), labels.astype(np.int64), columns)
+    found, kept = None, np.arange(len(table))
+    if params.outliers.method != "none":
+        _must_be_finite(rows, f"outliers.method {params.outliers.method}")
+        rows, kept, found = _screened(rows, classes, features, params)
+        if params.outliers.action == "clip":
+            table = _restored(rows.columns, table, kinds)
+        table, labels = table.iloc[kept], labels[kept]
+    ids = rows.ids
+
+    counted = sketch.empty(len(classes))
+    words = selection.hashes(ids, params.seed)
+    counted = sketch.add(counted, rows.codes, words, [])
+    made = plan(counted, classes, features, params)
+    tally = planned_tally(made, classes)
+    sampler = SAMPLERS[params.method]
+    new: list[tuple[Rows, Origin | None]] = []
+    copies = np.ones(len(ids), np.int64)
+    if sampler.reads == "counts":
+        copies, edge = made.copies.of(rows.codes, words)
+        for code in np.unique(rows.codes[edge]).tolist():
+            group = np.flatnonzero(edge & (rows.codes == code))
+            within = made.copies.within[code]
+            copies[group[np.argsort(words[group], kind="stable")[:within]]] += 1
+    seen = rows
+    if isinstance(sampler, SyntheticSampler) and sampler.reads == "classes":
+        seen = rows.take(np.isin(rows.codes, list(made.new)))
+    if sampler.reads != "counts":
+        _must_be_finite(seen, f"method {params.method}")
+    if decides(sampler):
+        order = rows.canonical_order()
+        there, outcome = decide(rows.take(order), made, classes, features, params)
+        tally = outcome_tally(there, outcome, made, classes)
+        copies[order] = outcome.copies
+        if outcome.synthetic is not None:
+            new = [(outcome.synthetic, outcome.origin)]
+    elif isinstance(sampler, SyntheticSampler) and made.new:
+        ready = prepare(seen, made, classes, features, params)
+        tally = replace(tally, recall={classes[code]: r for code, r in ready.recall.items()})
+        new = [
+            synthesise(sampler, ready.split, source, 0, int(source.uses.sum()))
+            for source in ready.sources
+        ]
+    if found is not None:
+        tally = tally.screened(found)
+    index = np.repeat(np.arange(len(ids)), copies)
+    synthetic = [_restored(made_up.columns, table, kinds) for made_up, _ in new]
+    whole = pd.concat([table.iloc[index], *synthetic], ignore_index=True)
+    codes = np.concatenate([rows.codes[index], *(made_up.codes for made_up, _ in new)])
+    return Resampled(
+        x=whole if isinstance(x, pd.DataFrame) else whole.to_numpy(np.asarray(x).dtype),
+        y=values[codes],
+        index=np.append(kept[index], np.full(len(codes) - len(index), -1)),
+        origin=_origins([origin for _, origin in new if origin is not None], ids, kept),
+        weights=made.weights[codes],
+        report=tally.report(params, "computed"),
+    )
+
+
+def _chosen(
+    categorical: Sequence[str | int], table: pd.DataFrame, by_position: bool
+) -> set[object]:
+    chosen: set[object] = set()
+    for column in categorical:
+        if by_position and isinstance(column, int | np.integer):
+            if not -table.shape[1] <= column < table.shape[1]:
+                raise UserError(f"categorical: no column {column}; x has {table.shape[1]}")
+            column = table.columns[column]
+        if column not in table.columns:
+            raise UserError(f"categorical: no column {column!r}")
+        chosen.add(column)
+    return chosen
+
+
+def _columns(
+    table: pd.DataFrame, categorical: set[object]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray | None]]:
+    """Columns as examples hold them; of categorical ones also what their codes stand for."""
+    names = [str(name) for name in table.columns]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"x: columns {', '.join(map(repr, twice))} stand twice; rename one of them")
+    columns: dict[str, np.ndarray] = {}
+    kinds: dict[str, np.ndarray | None] = {}
+    for name, column in table.infer_objects().items():
+        types, integers = pd.api.types, pd.api.types.is_integer_dtype(column)
+        if name in categorical or types.is_bool_dtype(column) or not types.is_numeric_dtype(column):
+            if column.isna().any():
+                raise UserError(f"column {name!r}: categories are missing in some rows; fill them")
+            codes, found = pd.factorize(column, sort=True)
+            columns[str(name)] = column.to_numpy(np.int64) if integers else codes.astype(np.int64)
+            kinds[str(name)] = None if integers else np.asarray(found)
+        elif integers:
+            if column.isna().any():
+                raise UserError(f"column {name!r}: integers are missing in some rows; fill them")
+            columns[str(name)] = column.to_numpy(np.int64)
+        else:
+            columns[str(name)] = column.to_numpy(np.float32, na_value=np.nan)
+    return columns, kinds
+
+
+def _features(columns: dict[str, np.ndarray], kinds: dict[str, np.ndarray | None]) -> Features:
+    numeric: dict[str, FeatureType] = {
+        name: "int" if column.dtype == np.int64 else "float"
+        for name, column in sorted(columns.items())
+        if name not in kinds
+    }
+    return Features(numeric, tuple(sorted(kinds)))
+
+
+def _must_be_finite(rows: Rows, what: str) -> None:
+    for name, column in rows.columns.items():
+        if not np.isfinite(column).all():
+            raise UserError(
+                f"column {name!r} is missing, NaN or infinite in some rows, but {what} "
+                "needs a number in every row; fill it, or use over or under"
+            )
+
+
+def _restored(
+    columns: dict[str, np.ndarray], table: pd.DataFrame, kinds: dict[str, np.ndarray | None]
+) -> pd.DataFrame:
+    """Columns of examples as a table with the given one's columns and types."""
+    restored = {}
+    for name, dtype in table.dtypes.items():
+        column, values = columns[str(name)], kinds.get(str(name))
+        if values is not None:
+            column = values[column]
+        elif isinstance(dtype, np.dtype) and np.issubdtype(dtype, np.integer):
+            column = np.clip(column, np.iinfo(dtype).min, np.iinfo(dtype).max)
+        restored[name] = pd.Series(column).astype(dtype)
+    return pd.DataFrame(restored, columns=table.columns)
+
+
+def _ids(columns: dict[str, np.ndarray]) -> np.ndarray:
+    return hashing.row_ids(pa.Table.from_pydict({k: pa.array(v) for k, v in columns.items()}))
+
+
+def _screened(
+    rows: Rows, classes: tuple[str, ...], features: Features, params: RebalanceParams
+) -> tuple[Rows, np.ndarray, OutlierFindings]:
+    """Rows after the outliers' action, which of the given rows they are, and what was found."""
+    model = fit_rows(samples_of([rows], params), classes, features, params)
+    kept, touched = np.arange(len(rows.ids)), np.empty(0, np.int64)
+    screened = rows
+    if params.outliers.action == "drop":
+        flags = model.flag_rows(rows, features)
+        kept, touched = np.flatnonzero(~flags), np.flatnonzero(flags)
+        screened = rows.take(kept)
+    elif params.outliers.action == "clip":
+        clipped = model.clip_rows(rows, features)
+        touched = moved_rows(rows, clipped)
+        screened = clipped._replace(ids=_ids(clipped.columns))
+    counts = np.bincount(rows.codes[touched], minlength=len(classes))
+    return screened, kept, findings(model, [counts], classes)
+
+
+def _origins(origins: list[Origin], ids: np.ndarray, kept: np.ndarray) -> pd.DataFrame:
+    """With rows of the input in place of identities; of equal rows the first."""
+    known, first = np.unique(ids, return_index=True)
+    first = kept[first]
+    parts = [
+        pd.DataFrame(
+            {
+                "base": first[np.searchsorted(known, origin.base)],
+                "neighbor": first[np.searchsorted(known, origin.neighbor)],
+                "gap": origin.gap,
+                "method": origin.method,
+            }
+        )
+        for origin in origins
+    ]
+    return (
+        pd.concat(parts, ignore_index=True)
+        if parts
+        else pd.DataFrame(columns=["base", "neighbor", "gap", "method"])
+    )

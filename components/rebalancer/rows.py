@@ -1,0 +1,141 @@
+"""Decoded rows, and a split of them as samplers see it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from typing_extensions import Self
+
+from .features import Features
+
+COPIED = ""
+"""Column of a row's features that are copied, as a serialized tf.train.Features; '' names none."""
+
+
+class Rows(NamedTuple):
+    """Decoded rows of one or several classes.
+
+    Attributes:
+      ids: int64 [n], identities.
+      codes: int64 [n], class indices.
+      columns: name -> float32 or int64, [n] or for vectors [n, width], by `Features.types`; and
+        COPIED -> object [n] of bytes where `Features.copied` names any.
+    """
+
+    ids: np.ndarray
+    codes: np.ndarray
+    columns: dict[str, np.ndarray]
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Self]) -> Self:
+        """All rows of all parts, of which there is at least one and which have the same columns."""
+        names = parts[0].columns
+        return cls(
+            np.concatenate([part.ids for part in parts]),
+            np.concatenate([part.codes for part in parts]),
+            {name: np.concatenate([part.columns[name] for part in parts]) for name in names},
+        )
+
+    def take(self, index: np.ndarray | slice) -> "Rows":
+        """The rows at `index`."""
+        columns = {name: column[index] for name, column in self.columns.items()}
+        return Rows(self.ids[index], self.codes[index], columns)
+
+    def canonical_order(self) -> np.ndarray:
+        """int64 [n]: by identity, class, then content, whatever order the rows came in."""
+        order = np.lexsort([self.codes, self.ids])
+        ids, codes = self.ids[order], self.codes[order]
+        twin = (ids[1:] == ids[:-1]) & (codes[1:] == codes[:-1])
+        tied = np.append(twin, False) | np.insert(twin, 0, False)
+        if len(order) and tied.any():
+            # Rows of one identity differ, if at all, in what is no part of it: the weight.
+            among = order[tied]
+            columns = [
+                key
+                for name, column in self.columns.items()
+                if name != COPIED
+                for key in np.atleast_2d(column[among].T)
+            ]
+            keys = [*reversed(columns), self.codes[among], self.ids[among]]
+            order[tied] = among[np.lexsort(keys)]
+        return order
+
+    def ordered(self) -> "Rows":
+        """In canonical order."""
+        return self.take(self.canonical_order())
+
+
+class Origin(NamedTuple):
+    """Where synthetic rows come from.
+
+    Attributes:
+      base: int64 [s], identity of the row each was made of.
+      neighbor: int64 [s], identity of the row it lies towards; of the base where there is none.
+      gap: float32 [s], how far on the way.
+      method: of the sampler.
+    """
+
+    base: np.ndarray
+    neighbor: np.ndarray
+    gap: np.ndarray
+    method: str
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Self]) -> Self:
+        """All of at least one part, of the same method."""
+        base, neighbor, gap = (
+            np.concatenate([part[i] for part in parts])  # type: ignore[misc]
+            for i in range(3)
+        )
+        return cls(base, neighbor, gap, parts[0].method)
+
+    def take(self, index: np.ndarray | slice) -> "Origin":
+        """Of the rows at `index`."""
+        return Origin(self.base[index], self.neighbor[index], self.gap[index], self.method)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows that a sampler looks at in one place: of the whole split, or of some classes.
+
+    Attributes:
+      rows: `ordered`, every float finite.
+      classes: all class names; a class's code is its index.
+      features: which columns are numeric, categorical, weight.
+      seed: of everything that is drawn.
+    """
+
+    rows: Rows
+    classes: tuple[str, ...]
+    features: Features
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.rows.ids)
+
+    def of_class(self, code: int) -> np.ndarray:
+        """int64 [m], indices of a class's rows, ascending."""
+        return np.flatnonzero(self.rows.codes == code)
+
+    @cached_property
+    def numeric(self) -> np.ndarray:
+        """float32 [n, d]: numeric features side by side in the order of `Features.numeric`."""
+        columns = [self.rows.columns[name] for name in self.features.numeric]
+        wide = [np.atleast_2d(column.T).T.astype(np.float32) for column in columns]
+        return np.concatenate(wide, axis=1) if wide else np.empty((len(self), 0), np.float32)
+
+    @cached_property
+    def categories(self) -> np.ndarray:
+        """int64 [n, c]: categorical features in the order of `Features.categorical`."""
+        columns = [self.rows.columns[name] for name in self.features.categorical]
+        return np.column_stack(columns) if columns else np.empty((len(self), 0), np.int64)
+
+    @cached_property
+    def rank(self) -> np.ndarray:
+        """int64 [n]: how many rows of the same identity and class come before."""
+        key = np.stack([self.rows.ids, self.rows.codes])
+        new = np.append(True, (key[:, 1:] != key[:, :-1]).any(axis=0))[: len(self)]
+        first = np.flatnonzero(new)
+        return np.arange(len(self)) - np.repeat(first, np.diff(np.append(first, len(self))))

@@ -1,0 +1,170 @@
+"""Outliers found in a sample of each class, and dropped or clipped as the examples are read."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+from apache_beam.pvalue import AsList, AsSingleton, TaggedOutput
+
+from .. import examples_io
+from ..tfrecord import Frames
+from .features import Features
+from .outliers import OutlierModel, column_names, fit, thinned
+from .params import RebalanceParams
+from .reading import BlockParser, Job, rows_of
+from .report import OutlierFindings
+from .rows import Rows, Split
+
+_MAIN, _TOUCHED = "main", "touched"
+Read = Callable[[str], beam.PCollection]
+
+
+def screened(read: Read, job: Job) -> tuple[Read, beam.PCollection]:
+    """The same examples after the options' action, and one OutlierFindings of it.
+
+    Args:
+      read: gives the examples as Frames, for the step of that name.
+      job: its `params.outliers` says what is done.
+    """
+    model = (
+        read("Sample")
+        | "SampleRows" >> beam.ParDo(_Sample(job))
+        | "Thin" >> beam.CombineGlobally(_ThinFn(job))
+        | "FitOutliers" >> beam.Map(fit_samples, job)
+    )
+    if job.params.outliers.action == "report":
+        return read, model | "Findings" >> beam.Map(findings, [], job.layout.classes)
+
+    def screen(step: str) -> Any:
+        screening = beam.ParDo(_Screen(job), AsSingleton(model))
+        return read(step) | f"{step}Screen" >> screening.with_outputs(_TOUCHED, main=_MAIN)
+
+    counted = screen("Count")
+    told = model | "Findings" >> beam.Map(findings, AsList(counted[_TOUCHED]), job.layout.classes)
+    return lambda step: (counted if step == "Count" else screen(step))[_MAIN], told
+
+
+def fit_samples(samples: Mapping[int, Rows], job: Job) -> OutlierModel:
+    """Learns what is usual in each class from a sample of it."""
+    return fit_rows(samples, job.layout.classes, job.features, job.params)
+
+
+def fit_rows(
+    samples: Mapping[int, Rows],
+    classes: tuple[str, ...],
+    features: Features,
+    params: RebalanceParams,
+) -> OutlierModel:
+    """Learns what is usual in each class, given its rows with the smallest hashes in any order."""
+    matrices = {
+        code: Split(rows.ordered(), classes, features, params.seed).numeric
+        for code, rows in sorted(samples.items())
+    }
+    return fit(matrices, column_names(features), params.outliers, params.seed)
+
+
+def findings(
+    model: OutlierModel, touched: Iterable[np.ndarray], classes: tuple[str, ...]
+) -> OutlierFindings:
+    """For the report; `touched` int64 [n_classes] each, rows dropped or clipped."""
+    rows = np.sum([np.zeros(len(classes), np.int64), *touched], axis=0)
+    return OutlierFindings(
+        method=model.options.method,
+        action=model.options.action,
+        classes=model.report(classes),
+        rows=dict(zip(classes, rows.tolist(), strict=True)),
+    )
+
+
+class _Sample(beam.DoFn):
+    """Frames -> class code -> its rows with the smallest hashes."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._parse = job, BlockParser(job.layout)
+
+    def process(self, frames: Frames) -> Iterator[dict[int, Rows]]:
+        block = self._parse(frames)
+        rows = rows_of(block, block.codes >= 0, self._job.features, self._job.layout.classes)
+        yield samples_of([rows], self._job.params)
+
+
+class _ThinFn(beam.CombineFn):
+    """Merges samples by class."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def create_accumulator(self) -> dict[int, Rows]:
+        return {}
+
+    def add_input(self, found: dict[int, Rows], more: dict[int, Rows]) -> dict[int, Rows]:
+        return self.merge_accumulators([found, more])
+
+    def merge_accumulators(self, parts: Iterable[dict[int, Rows]]) -> dict[int, Rows]:
+        return samples_of([rows for part in parts for rows in part.values()], self._job.params)
+
+    def extract_output(self, found: dict[int, Rows]) -> dict[int, Rows]:
+        return found
+
+
+class _Screen(beam.DoFn):
+    """Frames -> Frames without outliers, or with their values clipped; how many of each class."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._parse = job, BlockParser(job.layout)
+
+    def process(self, frames: Frames, model: OutlierModel) -> Iterator[Any]:
+        block, features = self._parse(frames), self._job.features
+        known = np.flatnonzero(block.codes >= 0)
+        rows = rows_of(block, block.codes >= 0, features, self._job.layout.classes)
+        if model.options.action == "drop":
+            touched = known[model.flag_rows(rows, features)]
+            changed: list[bytes] = []
+        else:
+            clipped = model.clip_rows(rows, features)
+            moved = moved_rows(rows, clipped)
+            touched = known[moved]
+            changed = _rewritten(frames.select(touched), clipped.take(moved), features)
+        rest = np.ones(len(frames), bool)
+        rest[touched] = False
+        yield from (
+            part for part in (frames.select(rest), examples_io.framed(changed)) if len(part)
+        )
+        counts = np.bincount(block.codes[touched], minlength=len(self._job.layout.classes))
+        yield TaggedOutput(_TOUCHED, counts)
+
+
+def samples_of(parts: list[Rows], params: RebalanceParams) -> dict[int, Rows]:
+    """Class code -> its rows with the smallest hashes."""
+    found: dict[int, Rows] = {}
+    if not parts:
+        return found
+    rows = Rows.concatenated(parts)
+    for code in np.unique(rows.codes).tolist():
+        mine = rows.take(rows.codes == code)
+        found[code] = thinned(mine, params.outliers.sample_rows, params.seed)
+    return found
+
+
+def moved_rows(rows: Rows, clipped: Rows) -> np.ndarray:
+    """int64 [m], rows of which a value was clipped."""
+    different = [
+        np.atleast_2d((rows.columns[name] != column).T).any(axis=0)
+        for name, column in clipped.columns.items()
+    ]
+    return np.flatnonzero(np.any(different, axis=0))
+
+
+def _rewritten(frames: Frames, rows: Rows, features: Features) -> list[bytes]:
+    """The records with the rows' numeric values."""
+    written = []
+    for i, record in enumerate(frames.payloads()):
+        example = tf.train.Example.FromString(record)
+        for name, kind in features.numeric.items():
+            feature = example.features.feature[name]
+            values = (feature.int64_list if kind == "int" else feature.float_list).value
+            values[:] = np.atleast_1d(rows.columns[name][i]).tolist()
+        written.append(example.SerializeToString())
+    return written

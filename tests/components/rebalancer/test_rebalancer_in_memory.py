@@ -1,0 +1,346 @@
+"""Rebalancing of arrays and frames."""
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+from imblearn.over_sampling import RandomOverSampler
+from imblearn.under_sampling import RandomUnderSampler, TomekLinks
+from sklearn.neighbors import NearestNeighbors
+
+from tfx_imbalance.components.errors import UserError
+from tfx_imbalance.components.rebalancer.in_memory import resample
+from tfx_imbalance.components.rebalancer.params import RebalanceParams
+
+SMOTE = RebalanceParams(method="smote", k_neighbors=3, seed=1)
+SMOTE_NC = RebalanceParams(method="smote_nc", k_neighbors=3, seed=1)
+OVER = RebalanceParams(method="over")
+UNDER = RebalanceParams(method="under", seed=2)
+
+
+def make(n=60, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 3)).astype(np.float32)
+    return x, np.where(np.arange(n) % 4 == 0, "yes", "no")
+
+
+def table(n=60):
+    x, y = make(n)
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame(x, columns=["c", "a", "b"])
+    frame["job"] = rng.choice(["cook", "smith", "tailor"], n)
+    frame["town"] = pd.Categorical(rng.choice(["B", "A"], n), categories=["Z", "B", "A"])
+    frame["old"] = rng.random(n) < 0.5
+    frame["zip"] = rng.choice([10, 20, 70], n).astype(np.int16)
+    return frame, y
+
+
+def params_of(method):
+    params = {"smote": SMOTE, "smote_nc": SMOTE_NC, "over": OVER, "under": UNDER}
+    return params.get(method) or RebalanceParams(method=method)
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.float32, np.float64, np.float16, np.int64, np.int32, np.uint8]
+)
+def test_an_array_comes_back_as_an_array_of_its_type(dtype):
+    x, y = make()
+    x = (np.abs(x) * 50).astype(dtype)
+    done = resample(x, y, SMOTE)
+    assert isinstance(done.x, np.ndarray)
+    assert done.x.dtype == dtype
+    assert done.x.shape == (90, 3)
+    np.testing.assert_array_equal(done.x[:60], x)
+    assert done.y.dtype == y.dtype
+    assert Counter(done.y.tolist()) == {"no": 45, "yes": 45}
+
+
+@pytest.mark.parametrize("method", ["over", "smote", "tomek_links", "under"])
+def test_index_y_and_x_belong_together(method):
+    x, y = make()
+    done = resample(x, y, params_of(method))
+    kept = done.index >= 0
+    assert done.index.dtype == np.int64
+    assert len(done.x) == len(done.y) == len(done.index) == len(done.weights)
+    np.testing.assert_array_equal(done.x[kept], x[done.index[kept]])
+    np.testing.assert_array_equal(done.y[kept], y[done.index[kept]])
+    # Rows of the input first, in their order, then the synthetic ones.
+    assert (np.diff(done.index[kept]) >= 0).all()
+    assert kept[: kept.sum()].all()
+    assert (done.y[~kept] == "yes").all()
+    assert len(done.origin) == (~kept).sum() == sum(done.report.synthetic.values())
+    np.testing.assert_array_equal(done.weights, np.ones(len(done.y)))
+    assert Counter(done.y.tolist()) == done.report.after
+
+
+@pytest.mark.parametrize(
+    ("method", "theirs"), [("over", RandomOverSampler()), ("under", RandomUnderSampler())]
+)
+def test_class_counts_are_those_of_imbalanced_learn(method, theirs):
+    x, y = make()
+    _, expected = theirs.fit_resample(x, y)
+    assert Counter(resample(x, y, params_of(method)).y.tolist()) == Counter(expected.tolist())
+
+
+def test_cleaning_removes_the_rows_that_imbalanced_learn_removes():
+    x, y = make(200)
+    theirs = TomekLinks()
+    theirs.fit_resample(x, y)
+    done = resample(x, y, RebalanceParams(method="tomek_links"))
+    np.testing.assert_array_equal(done.index, np.sort(theirs.sample_indices_))
+    assert len(done.index) < 200
+
+
+def test_synthetic_rows_lie_where_their_origin_says():
+    x, y = make()
+    done = resample(x.astype(np.float64), y, SMOTE)
+    start, end = (x[done.origin[name]].astype(np.float64) for name in ("base", "neighbor"))
+    gap = done.origin["gap"].to_numpy(np.float64)[:, None]
+    np.testing.assert_allclose(done.x[60:], start + gap * (end - start), atol=1e-6)
+    assert set(done.origin["method"]) == {"smote"}
+    assert (y[done.origin["base"]] == "yes").all()
+    yes = np.flatnonzero(y == "yes")
+    near = yes[NearestNeighbors(n_neighbors=3).fit(x[yes]).kneighbors()[1]]
+    for base, neighbor in zip(done.origin["base"], done.origin["neighbor"], strict=True):
+        assert neighbor in near[np.searchsorted(yes, base)]
+
+
+def test_weights_of_downsampling():
+    x, y = make()
+    done = resample(x, y, RebalanceParams(method="downsample_upweight"))
+    np.testing.assert_array_equal(done.weights, np.where(done.y == "no", 3.0, 1.0))
+    assert len(done.y) == 30
+
+
+def test_repeats_exactly_and_with_another_seed_does_not():
+    x, y = make()
+    first, again = resample(x, y, SMOTE), resample(x, y, SMOTE)
+    np.testing.assert_array_equal(first.x, again.x)
+    other = resample(x, y, SMOTE.model_copy(update={"seed": 2}))
+    assert not (first.x[60:] == other.x[60:]).any()
+
+
+@pytest.mark.parametrize("method", ["smote", "under", "tomek_links", "rose"])
+def test_order_of_the_rows_does_not_matter(method):
+    x, y = make()
+    order = np.random.default_rng(3).permutation(60)
+    first, second = (resample(x[i], y[i], params_of(method)) for i in (np.arange(60), order))
+    rows = [
+        Counter(zip(map(tuple, done.x.tolist()), done.y.tolist(), strict=True))
+        for done in (first, second)
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_a_frame_keeps_its_columns_types_and_categories():
+    frame, y = table()
+    frame.index = np.arange(60)[::-1]
+    done = resample(frame, y, SMOTE_NC, categorical=["zip"])
+    assert list(done.x.columns) == list(frame.columns)
+    pd.testing.assert_series_equal(done.x.dtypes, frame.dtypes)
+    pd.testing.assert_frame_equal(done.x[:60], frame.reset_index(drop=True))
+    assert list(done.x.index) == list(range(90))
+    made = done.x[60:]
+    assert set(made["zip"]) <= {10, 20, 70}
+    assert set(made["job"]) <= {"cook", "smith", "tailor"}
+    assert set(made["town"]) <= {"A", "B"}
+    assert not made.isna().any().any()
+    # Each category is the most frequent one among the three nearest, so it is one of a "yes".
+    for name in ("job", "town", "old", "zip"):
+        assert set(made[name]) <= set(frame[name][y == "yes"])
+
+
+def test_columns_of_text_categories_and_truth_values_are_categorical_by_themselves():
+    frame, y = table()
+    for name in ("job", "town", "old"):
+        with pytest.raises(UserError, match=rf"categorical features \({name}\)"):
+            resample(frame[["a", name]], y, SMOTE)
+    resample(frame[["a", "zip"]], y, SMOTE)
+    with pytest.raises(UserError, match=r"categorical features \(zip\)"):
+        resample(frame[["a", "zip"]], y, SMOTE, categorical=["zip"])
+
+
+def test_columns_of_an_array_are_categorical_by_index():
+    x, y = make()
+    x[:, 1] = np.arange(60) % 3
+    for index in (1, -2, np.int64(1)):
+        done = resample(x, y, SMOTE_NC, categorical=[index])
+        assert done.x.dtype == np.float32
+        assert set(done.x[60:, 1].tolist()) <= {0.0, 1.0, 2.0}
+    with pytest.raises(UserError, match=r"categorical features \(x1\)"):
+        resample(x, y, SMOTE, categorical=[1])
+
+
+def test_columns_of_a_frame_are_categorical_by_name_though_the_name_is_a_number():
+    x, y = make()
+    frame = pd.DataFrame(x, columns=[2, 0, 7])
+    for name in (0, 7):
+        with pytest.raises(UserError, match=rf"categorical features \({name}\)"):
+            resample(frame, y, SMOTE, categorical=[name])
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("Int32", "n"), ("Float64", "n"), ("boolean", "c")])
+def test_nullable_types_are_kept_too(dtype, kind):
+    frame, y = table()
+    frame = frame[["a"]].assign(z=(np.arange(60) % 2).astype(dtype.lower().replace("ean", "")))
+    frame["z"] = frame["z"].astype(dtype)
+    done = resample(frame, y, SMOTE if kind == "n" else SMOTE_NC)
+    assert str(done.x["z"].dtype) == dtype
+    assert not done.x["z"].isna().any()
+
+
+def test_a_missing_nullable_number_is_told():
+    frame, y = table()
+    frame = frame[["a"]].assign(z=pd.array([None, *range(59)], "Float64"))
+    must_say("column 'z'", frame, y)
+
+
+def test_values_past_the_range_of_a_small_integer_do_not_wrap():
+    x, y = make(400)
+    x = np.where(np.arange(400)[:, None] % 7 < 3, 0, 2).astype(np.uint8).repeat(2, axis=1)
+    done = resample(x, y, RebalanceParams(method="rose"))
+    assert done.x.max() < 50
+
+
+def test_an_array_of_objects_has_its_numbers_as_numbers():
+    x, y = make()
+    mixed = x.astype(object)
+    mixed[:, 2] = np.where(np.arange(60) % 3, "a", "b")
+    done = resample(mixed, y, SMOTE_NC)
+    assert done.x.dtype == object
+    assert set(done.x[60:, 2]) <= {"a", "b"}
+    assert not np.isin(done.x[60:, 0].astype(float), x[:, 0]).all()
+
+
+def test_the_given_table_is_left_as_it_was():
+    frame, y = table()
+    before, labels = frame.copy(), y.copy()
+    done = resample(frame, y, SMOTE_NC)
+    done.x.iloc[0, 0] = 99
+    pd.testing.assert_frame_equal(frame, before)
+    np.testing.assert_array_equal(y, labels)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        lambda y: (y == "yes").astype(int),
+        lambda y: y == "yes",
+        lambda y: pd.Series(y, index=range(100, 160)),
+        lambda y: pd.Series(pd.Categorical(y, categories=["yes", "no", "never"])),
+        lambda y: y.tolist(),
+        lambda y: y.astype(object),
+    ],
+    ids=["ints", "truth", "series", "categories", "list", "objects"],
+)
+def test_classes_may_be_of_any_sort_and_keep_it(labels):
+    x, y = make()
+    given = labels(y)
+    done = resample(x, given, SMOTE)
+    assert done.y.dtype == np.asarray(given).dtype
+    np.testing.assert_array_equal(done.y[:60], np.asarray(given))
+    rows = sorted(Counter(done.y.tolist()).values())
+    assert rows == [45, 45]
+    assert list(done.report.before.values()) in ([45, 15], [15, 45])
+    assert set(done.report.before) == {str(v) for v in np.unique(np.asarray(given))}
+
+
+def test_a_strategy_names_classes_as_str_does():
+    x, y = make()
+    params = SMOTE.model_copy(update={"sampling_strategy": {"1": 20}})
+    done = resample(x, (y == "yes").astype(int), params)
+    assert Counter(done.y.tolist()) == {0: 45, 1: 20}
+
+
+def must_say(told, x, y, params=SMOTE, **given):
+    with pytest.raises(UserError, match=told) as error:
+        resample(x, y, params, **given)
+    assert "\n" not in str(error.value)
+
+
+def test_lengths_that_differ_are_told():
+    x, y = make()
+    must_say("x has 60 rows, y has 59", x, y[1:])
+
+
+def test_several_columns_of_classes_are_told():
+    x, y = make()
+    must_say(r"^y\b", x, np.column_stack([y, y]), OVER)
+
+
+def test_one_class_is_told():
+    x, y = make()
+    must_say(r"rows of 1 class \(no\)", x[y == "no"], y[y == "no"], OVER)
+
+
+def test_no_rows_are_told():
+    must_say("no rows|rows of 0 class", np.empty((0, 2)), np.array([], object), OVER)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_number_that_is_none_is_told_where_the_method_needs_it(value):
+    frame, y = table()
+    frame = frame[["a", "b", "c"]].copy()
+    frame.loc[8, "b"] = value
+    must_say("column 'b' is missing, NaN or infinite", frame, y)
+    assert len(resample(frame, y, OVER).y) == 90
+
+
+def test_a_missing_number_of_a_class_that_does_not_grow_is_none_of_its_business():
+    frame, y = table()
+    frame = frame[["a", "b"]].copy()
+    frame.loc[1, "b"] = np.nan
+    assert y[1] == "no"
+    assert len(resample(frame, y, SMOTE).y) == 90
+
+
+def test_a_missing_integer_is_told():
+    frame, y = table()
+    frame = frame[["a"]].assign(n=pd.array([None, *range(59)], "Int64"))
+    must_say("'n'", frame, y)
+
+
+def test_missing_categories_are_told():
+    frame, y = table()
+    frame.loc[3, "job"] = None
+    must_say("column 'job': categories are missing", frame, y, SMOTE_NC)
+
+
+@pytest.mark.parametrize("missing", [np.nan, None], ids=["nan", "none"])
+def test_missing_classes_are_told(missing):
+    x, y = make()
+    y = y.astype(object)
+    y[5] = missing
+    must_say(r"^y\b", x, y, OVER)
+
+
+def test_missing_numeric_classes_are_told():
+    x, y = make()
+    must_say(r"^y\b", x, np.where(np.arange(60) == 5, np.nan, y == "yes"), OVER)
+
+
+def test_unknown_categorical_columns_are_told():
+    frame, y = table()
+    must_say("categorical: no column 'nowhere'", frame, y, categorical=["nowhere"])
+    x, y = make()
+    must_say("categorical: .*9", x, y, categorical=[9])
+
+
+def test_columns_of_one_name_are_told():
+    x, y = make()
+    must_say("column.* 'a'", pd.DataFrame(x, columns=["a", "b", "a"]), y)
+
+
+def test_too_few_rows_for_the_neighbours_are_told():
+    x, y = make()
+    must_say(r"^rebalance.k_neighbors: 30", x, y, SMOTE.model_copy(update={"k_neighbors": 30}))
+
+
+def test_report_is_that_of_the_component():
+    x, y = make()
+    report = resample(x, y, SMOTE).report
+    assert report.before == {"no": 45, "yes": 15}
+    assert report.synthetic == {"no": 0, "yes": 30}
+    assert report.factors == {"no": 1, "yes": 3}
+    assert (report.kind, report.row_identity) == ("approximate", "computed")
