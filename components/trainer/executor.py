@@ -17,7 +17,7 @@ from ..class_weights import class_weights
 from ..errors import UserError
 from ..examples_io import decoder, read_blocks
 from ..imbalance_detector.report import Imbalance
-from ..names import TRAIN
+from ..names import SAMPLING_WEIGHT, TRAIN
 from ..rebalancer.report import Rebalancing
 from ..report import Kind
 from .devices import visible_devices
@@ -54,7 +54,7 @@ class Executor(tfx_executor.GenericExecutor):
         params: TrainerParams = TrainerParams.from_property(exec_properties["params"])
         counts = _counts(input_dict, params.label)
         weights = class_weights(counts, params.class_weights)
-        _warn_of_double_work(input_dict, params)
+        _warn(input_dict, params)
         start = time.monotonic()
         super().Do(input_dict, output_dict, exec_properties)
         run = _learner_run(artifact_utils.get_single_uri(output_dict["model_run"]))
@@ -94,12 +94,13 @@ class Executor(tfx_executor.GenericExecutor):
 
 
 def _counts(input_dict: ArtifactDict, label: str) -> dict[str, int]:
-    """class -> rows of train as the learner sees them, in class order."""
+    """class -> rows of train as the learner sees them, weights counted, in class order."""
     imbalance = read_report_if_any(input_dict, "imbalance_report", Imbalance)
     rebalancing = read_report_if_any(input_dict, "rebalance_report", Rebalancing)
     if rebalancing:
         classes = imbalance.classes if imbalance else list(rebalancing.after)
-        return {name: rebalancing.after[name] for name in classes}
+        after, weights = rebalancing.after, rebalancing.weights
+        return {name: round(after[name] * weights[name]) for name in classes}
     if imbalance:
         return {name: imbalance.counts[TRAIN][name] for name in imbalance.classes}
     return _counted(split_files(input_dict, "examples", TRAIN), label)
@@ -118,9 +119,15 @@ def _counted(files: list[str], label: str) -> dict[str, int]:
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _warn_of_double_work(input_dict: ArtifactDict, params: TrainerParams) -> None:
+def _warn(input_dict: ArtifactDict, params: TrainerParams) -> None:
+    """Of work that is done twice, or may not be done at all."""
     rebalancing = read_report_if_any(input_dict, "rebalance_report", Rebalancing)
     scheme = params.class_weights.scheme
+    if params.run_fn and rebalancing and any(w != 1 for w in rebalancing.weights.values()):
+        progress.say(
+            f"warning: rebalance.method {rebalancing.method} counts on {params.run_fn} to weight "
+            f"each example by its feature {SAMPLING_WEIGHT} (1 where it is absent)"
+        )
     if rebalancing and rebalancing.method != "none" and scheme in ("explicit", "cost_matrix"):
         progress.say(
             f"warning: class_weights.scheme {scheme} comes on top of rebalance.method "

@@ -9,7 +9,7 @@ import tensorflow_transform as tft
 
 from ..errors import UserError
 from ..examples_io import compression_of
-from ..names import ROW_ID
+from ..names import ROW_ID, SAMPLING_WEIGHT
 
 BATCH_ROWS = 4096
 
@@ -39,7 +39,7 @@ class Rows:
       numbers: float32 [n, total width of the numbers].
       categories: int32 [n, total width of the categories], ids from 0.
       labels: int32 [n], class index.
-      weights: float32 [n], the sample weights; ones where there are none.
+      weights: float32 [n], the sample weights times Rebalancer's; ones where there are none.
     """
 
     numbers: np.ndarray
@@ -134,13 +134,15 @@ def read_rows(
     """
     specs = transform.transformed_feature_spec()
     _check_label(label, specs)
-    wanted = [f.name for f in features] + [n for n in (label, weight, ROW_ID) if n in specs]
+    wanted = {f.name: specs[f.name] for f in features}
+    wanted |= {name: specs[name] for name in (label, weight, ROW_ID) if name and name in specs}
+    wanted[SAMPLING_WEIGHT] = tf.io.FixedLenFeature([], tf.float32, 1.0)
     index_of = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(list(classes), tf.range(len(classes))), -1
     )
 
     def parse(records: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        columns = tf.io.parse_example(records, {name: specs[name] for name in wanted})
+        columns = tf.io.parse_example(records, wanted)
         names = tf.reshape(columns[label], [-1])
         names = names if names.dtype == tf.string else tf.strings.as_string(names)
         row_ids = columns.get(ROW_ID, tf.zeros_like(names, tf.int64))
@@ -149,7 +151,7 @@ def read_rows(
             *pack(columns, features),
             index_of.lookup(names),
             names,
-            tf.reshape(tf.cast(weights, tf.float32), [-1]),
+            tf.reshape(tf.cast(weights, tf.float32), [-1]) * columns[SAMPLING_WEIGHT],
             tf.reshape(row_ids, [-1]),
         )
 

@@ -65,6 +65,8 @@ def rebalancing(before: dict[str, int], after: dict[str, int]) -> Rebalancing:
         kept=before,
         duplicated={k: after[k] - before[k] for k in before},
         synthetic=dict.fromkeys(before, 0),
+        weights=dict.fromkeys(before, 1.0),
+        recall={},
         factors={k: after[k] / before[k] for k in before},
         kind="prior_only",
         row_identity="feature",
