@@ -36,6 +36,16 @@ NODES = (
 )
 """Nodes that run on Beam and may have options of their own."""
 
+_YAML_WORDS = {
+    "Input should be": "expected",
+    "a valid integer": "an integer",
+    "a valid dictionary": "a map",
+    "a valid tuple": "a list",
+    "a valid list": "a list",
+    "a valid ": "a ",
+}
+"""What pydantic calls things -> what they are called in a config."""
+
 
 class DataSection(DataOptions):
     """Where the rows are and what each column is for."""
@@ -166,7 +176,7 @@ class Config(Params):
             raise UserError("\n".join(wrong))
 
     def check_outside(self) -> None:
-        """Checks that the files and functions that the config names are there.
+        """Checks that the files, functions and samplers that the config names are there.
 
         The modules of the functions are found, not run.
 
@@ -193,6 +203,8 @@ class Config(Params):
                     f"{path}: found {name!r}; expected package.module.function of a module that "
                     "lies in the working directory, on PYTHONPATH or is installed"
                 )
+        if self.rebalance.method == "imblearn":
+            wrong += _wrong_with_sampler(self.rebalancer)
         if wrong:
             raise UserError("\n".join(wrong))
 
@@ -289,11 +301,33 @@ def parse_config(raw: dict[str, Any], source: str) -> Config:
         return Config.model_validate(raw)
     except ValidationError as error:
         said: dict[str, list[str]] = {}  # a union fails once for each of its branches
-        for mistake in error.errors():
+        mistakes = error.errors()
+        paths = {_path(mistake) for mistake in mistakes}
+        for mistake in mistakes:
+            # Of a union the branch that got farthest tells most.
+            if any(path.startswith(f"{_path(mistake)}.") for path in paths):
+                continue
             what, expected = _in_words(mistake)
+            if what in said:
+                expected = expected.removeprefix("expected ")
             said.setdefault(what, []).append(expected)
         lines = (what + " or ".join(dict.fromkeys(e)) for what, e in said.items())
         raise UserError("\n".join(f"{source}: {line}" for line in lines)) from None
+
+
+def _wrong_with_sampler(params: RebalanceParams) -> list[str]:
+    """What can be told of a sampler of imbalanced-learn before there are features."""
+    from ..components.rebalancer.features import Features
+    from ..components.rebalancer.samplers import imblearn_sampler
+
+    arguments = {k: v for k, v in params.sampler_params.items() if k != "categorical_features"}
+    try:
+        imblearn_sampler.built(
+            params.model_copy(update={"sampler_params": arguments}), Features({})
+        )
+    except UserError as error:
+        return [str(error)]
+    return []
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -317,8 +351,7 @@ def _beside(folder: Path, path: str) -> str:
 
 def _in_words(error: ErrorDetails) -> tuple[str, str]:
     """One pydantic error as 'path: found VALUE; ' and what was expected."""
-    location = [part for part in error["loc"] if not _is_union_branch(part)]
-    path = ".".join(str(part) for part in location)
+    location, path = _location(error), _path(error)
     if error["type"] == "extra_forbidden":
         known = sorted(_fields_at(location[:-1]))
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
@@ -327,12 +360,24 @@ def _in_words(error: ErrorDetails) -> tuple[str, str]:
     if error["type"] == "missing":
         return f"{path}: missing; ", "it must be given"
     message = error["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
-    message = message.replace("Input should be", "expected").replace("a valid ", "a ")
+    for theirs, ours in _YAML_WORDS.items():
+        message = message.replace(theirs, ours)
     if error["type"] == "value_error":
+        key, _, rest = message.partition(": ")
+        if path and rest and key in _fields_at(location):  # of a section, about one of its keys
+            return f"{path}.{key}: ", rest
         return f"{path}: " if path else "", message
     if error["type"] == "string_type" and isinstance(error["input"], bool | int | float):
         message += " (YAML takes a bare yes, no, true or number for another type: quote it)"
     return f"{path}: found {_show(error['input'])}; ", message
+
+
+def _location(error: ErrorDetails) -> list[str | int]:
+    return [part for part in error["loc"] if not _is_union_branch(part)]
+
+
+def _path(error: ErrorDetails) -> str:
+    return ".".join(str(part) for part in _location(error))
 
 
 def _is_union_branch(part: str | int) -> bool:

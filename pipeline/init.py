@@ -45,7 +45,7 @@ split: {mode: exact, train: 0.7, val: 0.15, test: 0.15}
 
 # Measure before you rebalance: where a threshold can be tuned, resampling and weights often gain
 # nothing. What they do to the probabilities is undone by Calibrator.
-rebalance: {method: none}  # none, over, under, both, smote, smote_nc
+rebalance: {method: none}  # under, over, downsample_upweight, smote_nc, ...; docs/rebalancing.md
 class_weights: {scheme: none}  # balanced, inverse_sqrt, effective_number, explicit, ...
 
 calibrate:

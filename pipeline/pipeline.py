@@ -119,7 +119,7 @@ def create_pipeline(
     ]
 
     rebalance_report: Channel | None = None
-    if config.rebalance.method != "none":
+    if config.rebalance.acts:
         rebalancer = Rebalancer(
             examples=examples,
             transform_graph=transform_graph,

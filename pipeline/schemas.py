@@ -93,7 +93,8 @@ def _type_of(field: dict[str, Any], schema: dict[str, Any]) -> str:
     if kind == "array":
         return f"list of {_type_of(field.get('items', {}), schema)}"
     if kind == "object":
-        return f"map to {_type_of(field.get('additionalProperties', {}), schema)}"
+        values = field.get("additionalProperties")
+        return f"map to {_type_of(values if isinstance(values, dict) else {}, schema)}"
     return str(kind)
 
 

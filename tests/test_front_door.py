@@ -12,12 +12,19 @@ from tfx.types.artifact import Artifact
 import tfx_imbalance
 
 PUBLIC = {name: getattr(tfx_imbalance, name) for name in tfx_imbalance.__all__}
-COMPONENTS = {name: c for name, c in PUBLIC.items() if issubclass(c, BaseComponent)}
-ARTIFACTS = {name: a for name, a in PUBLIC.items() if issubclass(a, Artifact)}
+CLASSES = {name: c for name, c in PUBLIC.items() if isinstance(c, type)}
+COMPONENTS = {name: c for name, c in CLASSES.items() if issubclass(c, BaseComponent)}
+ARTIFACTS = {name: a for name, a in CLASSES.items() if issubclass(a, Artifact)}
+LIBRARY = {"Features", "RebalanceExamples", "RebalanceParams", "resample"}
 
 
-def test_every_name_is_a_component_or_an_artifact_type() -> None:
-    assert set(COMPONENTS) | set(ARTIFACTS) == set(PUBLIC)
+def test_every_name_is_a_component_an_artifact_type_or_of_the_library() -> None:
+    assert set(COMPONENTS) | set(ARTIFACTS) | LIBRARY == set(PUBLIC)
+
+
+@pytest.mark.parametrize("name", sorted(LIBRARY))
+def test_what_the_library_offers_is_documented(name: str) -> None:
+    assert inspect.getdoc(PUBLIC[name])
 
 
 @pytest.mark.parametrize("name", ARTIFACTS)

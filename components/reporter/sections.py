@@ -11,7 +11,7 @@ from ..gate.report import GateResult, Gating, SliceMetrics
 from ..imbalance_detector.report import Imbalance
 from ..metrics import BINARY_METRICS, LOWER_IS_BETTER, Scores
 from ..names import TEST, TRAIN, VAL
-from ..rebalancer.report import Rebalancing
+from ..rebalancer.report import OutlierFindings, Rebalancing
 from ..trainer.report import Training
 from . import figures
 from .blocks import (
@@ -57,6 +57,7 @@ _GATES = {
 _MEASURES = {"jensen_shannon_divergence": "Jensen-Shannon divergence", "l_infinity": "L-infinity"}
 _CALIBRATED = ("auc", "auc_pr", "brier", "log_loss", "ece")
 _MOST_ROWS = 200
+_FEW = 8
 
 
 def gates(inputs: RunInputs, summary: Summary) -> Section | None:
@@ -502,29 +503,122 @@ def learning(inputs: RunInputs, summary: Summary) -> Section | None:
 
 
 def _rebalancing(found: Rebalancing) -> list[Block]:
-    if isinstance(found.sampling_strategy, dict):
-        strategy = ", ".join(f"{name}: {rows:,}" for name, rows in found.sampling_strategy.items())
-    else:
-        strategy = str(found.sampling_strategy)
-    said = (
-        f"Rebalancer changed train by method {found.method}, sampling strategy {strategy}, "
-        f"seed {found.seed}. Val and test kept every row as it was."
-    )
-    columns = (found.before, found.kept, found.duplicated, found.synthetic, found.after)
+    columns = {
+        "Before": found.before,
+        "Kept": found.kept,
+        "Copies": found.duplicated,
+        "Synthetic": found.synthetic,
+        "After": found.after,
+    }
+    weighted = any(weight != 1 for weight in found.weights.values())
+    figures_of = {"Weight": found.weights} if weighted else {}
+    figures_of["Factor"] = found.factors
     rows = [
         Row(
             [
                 Cell(name),
-                *(count(column.get(name, 0)) for column in columns),
-                number(found.factors.get(name)),
+                *(count(column.get(name, 0)) for column in columns.values()),
+                *(number(column.get(name)) for column in figures_of.values()),
             ]
         )
         for name in found.before
     ]
-    head = ("Class", "Before", "Kept", "Copies", "Synthetic", "After", "Factor")
+    factor = "after times weight by before" if weighted else "after by before"
+    blocks: list[Block] = [
+        Text(_rebalancing_words(found)),
+        Table(
+            f"What Rebalancer did to train; factor is {factor}",
+            ("Class", *columns, *figures_of),
+            rows,
+        ),
+    ]
+    if found.recall:
+        recalls = [
+            Row([Cell(name), Cell(share(found.recall[name]), number=True)])
+            for name in found.before
+            if name in found.recall
+        ]
+        said = (
+            "Neighbours were looked for in cells near each row, not exactly. Recall is the share "
+            "of the true ones that was found, measured on sample rows of train."
+        )
+        blocks += [Text(said), Table("Neighbour search", ("Class", "Recall"), recalls)]
+    if found.outliers is not None:
+        blocks += _outliers(found.outliers)
+    return blocks
+
+
+def _rebalancing_words(found: Rebalancing) -> str:
+    if found.method == "none":
+        said = f"Rebalancer resampled nothing (method none), seed {found.seed}."
+    else:
+        if isinstance(found.sampling_strategy, dict):
+            wanted = (f"{name}: {rows:,}" for name, rows in found.sampling_strategy.items())
+            strategy = ", ".join(wanted)
+        elif isinstance(found.sampling_strategy, tuple):
+            strategy = ", ".join(found.sampling_strategy)
+        else:
+            strategy = str(found.sampling_strategy)
+        sampler = f", sampler {found.sampler}" if found.sampler else ""
+        said = (
+            f"Rebalancer changed train by method {found.method}{sampler}, sampling strategy "
+            f"{strategy}, seed {found.seed}."
+        )
+    said += " Val and test kept every row as it was."
+    if heavy := [name for name, weight in found.weights.items() if weight != 1]:
+        told = ", ".join(f"{found.weights[name]:.4g} of {name}" for name in heavy[:_FEW])
+        more = f" and so on for {len(heavy) - _FEW} classes more" if len(heavy) > _FEW else ""
+        said += (
+            f" Kept rows stand for those that were left out: in training one counts for {told}"
+            f"{more}, so that classes weigh as much as before."
+        )
+    return said
+
+
+def _outliers(found: OutlierFindings) -> list[Block]:
+    touched = {"drop": "Dropped", "clip": "Clipped"}.get(found.action)
+    done = {
+        "report": "They were only counted: train kept them",
+        "drop": "Such rows were dropped from train before classes were counted",
+        "clip": "Their values in train were moved to the nearest bound",
+    }[found.action]
+    rows = []
+    for name, one in found.classes.items():
+        outlying = (f"{feature} ({share(part)})" for feature, part in one.features.items())
+        notes = [f"Nothing is told: {one.reason}."] if one.reason else []
+        if one.unjudged:
+            rest = len(one.unjudged) - _FEW
+            more = f" and {rest} more" if rest > 0 else ""
+            notes.append(f"Without spread to judge by: {', '.join(one.unjudged[:_FEW])}{more}.")
+        rows.append(
+            Row(
+                [
+                    Cell(name),
+                    count(one.rows),
+                    Cell(share(one.share), number=True),
+                    *([count(found.rows.get(name, 0))] if touched else []),
+                    Cell(", ".join(outlying) or MISSING),
+                ],
+                note=" ".join(notes),
+            )
+        )
     return [
-        Text(said),
-        Table("What Rebalancer did to train; factor is after by before", head, rows),
+        Text(
+            f"Outliers of each class of train were looked for by method {found.method}. {done}. "
+            "Val and test were left alone."
+        ),
+        Table(
+            "Outlying rows in a sample of each class, and the features that are most often the "
+            "farthest out" + (f"; {touched.lower()} are rows of all of train" if touched else ""),
+            (
+                "Class",
+                "Looked at",
+                "Outlying",
+                *([touched] if touched else []),
+                "Most outlying features",
+            ),
+            rows[:_MOST_ROWS],
+        ),
     ]
 
 

@@ -57,7 +57,55 @@ def test_a_minimal_config_needs_only_name_path_and_label() -> None:
         ("split.train", 1.5, ["split.train: found 1.5", "less than 1"]),
         ("rebalance.method", "smot", ["rebalance.method: found 'smot'", "'smote'"]),
         ("rebalance.k_neighbors", 0, ["rebalance.k_neighbors: found 0", "greater than"]),
-        ("rebalance.sampling_strategy", "most", ["rebalance.sampling_strategy: found 'most'"]),
+        (
+            "rebalance.sampling_strategy",
+            "most",
+            ["rebalance.sampling_strategy: found 'most'", "'all' or a number or a map or a list"],
+        ),
+        (
+            "rebalance.sampling_strategy",
+            {True: 100},
+            ["rebalance.sampling_strategy.1: found True", "quote it"],
+        ),
+        (
+            "rebalance.sampling_strategy",
+            {"yes": 1.5},
+            ["rebalance.sampling_strategy.yes: found 1.5; expected an integer"],
+        ),
+        ("rebalance.sampling_strategy", ["no", 1], ["rebalance.sampling_strategy.1: found 1"]),
+        ("rebalance.k_neighbours", 3, ["rebalance.k_neighbours: unknown", "'k_neighbors'?"]),
+        (
+            "rebalance",
+            {"method": "smote", "shrinkage": 0.5},
+            ["c.yaml: rebalance.shrinkage: method smote does not read it; rose do"],
+        ),
+        (
+            "rebalance",
+            {"method": "over", "n_neighbors": 5},
+            ["rebalance.n_neighbors: method over does not", "edited_nearest_neighbours"],
+        ),
+        ("rebalance.method", "imblearn", ["c.yaml: rebalance.sampler: missing; method imblearn"]),
+        (
+            "rebalance",
+            {"method": "under", "sampler": "imblearn.over_sampling.SMOTE"},
+            ["rebalance.sampler: method under does not read it; imblearn do"],
+        ),
+        ("rebalance.sampler", 7, ["rebalance.sampler: found 7; expected a string"]),
+        ("rebalance.sampler_params", 5, ["rebalance.sampler_params: found 5; expected a map"]),
+        ("rebalance.unsupported", "drop", ["rebalance.unsupported: found 'drop'", "'copy'"]),
+        ("rebalance.recall", 1, ["rebalance.recall: found 1; expected less than 1"]),
+        ("rebalance.exact_rows", 0, ["rebalance.exact_rows: found 0"]),
+        ("rebalance.outliers.method", "iqr", ["rebalance.outliers.method: found 'iqr'"]),
+        (
+            "rebalance.outliers.action",
+            "drop",
+            ["c.yaml: rebalance.outliers.action: 'drop': method none finds no outliers"],
+        ),
+        (
+            "rebalance.outliers",
+            {"method": "robust", "contamination": 0.1},
+            ["rebalance.outliers.contamination: method robust does not read it"],
+        ),
         ("class_weights.scheme", "explicit", ["class_weights: scheme explicit needs"]),
         ("class_weights.beta", 1, ["class_weights.beta: found 1", "less than 1"]),
         ("train.mlp.epochs", 0, ["train.mlp.epochs: found 0"]),
@@ -80,6 +128,63 @@ def test_a_mistake_is_named(path: str, value: object, said: list[str]) -> None:
     assert "\n" not in message, message
     for words in said:
         assert words in message
+
+
+ONE_SIDED = "imblearn.under_sampling.OneSidedSelection"
+
+
+def test_a_sampler_of_imbalanced_learn_is_a_method() -> None:
+    raw = _with("rebalance", {"sampler": ONE_SIDED, "sampler_params": {"n_seeds_S": 5}})
+    config = parse_config(raw, "c.yaml")
+    config.check_outside()
+    assert config.rebalancer.method == "imblearn"
+    assert config.rebalancer.sampler == ONE_SIDED
+    assert config.rebalancer.sampler_params == {"n_seeds_S": 5}
+
+
+def test_categorical_features_of_a_sampler_are_judged_once_there_are_features() -> None:
+    arguments = {"categorical_features": ["job"], "k_neighbors": 3}
+    sampler = {"sampler": "imblearn.over_sampling.SMOTENC", "sampler_params": arguments}
+    parse_config(_with("rebalance", sampler), "c.yaml").check_outside()
+
+
+@pytest.mark.parametrize(
+    ("sampler", "said"),
+    [
+        ({"sampler": f"{ONE_SIDED}s"}, f"rebalance.sampler: .* did you mean {ONE_SIDED}"),
+        (
+            {"sampler": ONE_SIDED, "sampler_params": {"seeds": 5}},
+            "rebalance.sampler_params.seeds: not an argument of OneSidedSelection",
+        ),
+    ],
+)
+def test_a_sampler_that_is_not_there_is_told_before_anything_runs(sampler: dict, said: str) -> None:
+    config = parse_config(_with("rebalance", sampler), "c.yaml")
+    with pytest.raises(UserError, match=said):
+        config.check_outside()
+
+
+@pytest.mark.parametrize(
+    "rebalance",
+    [
+        {"method": "tomek_links", "sampling_strategy": ["no", "yes"]},
+        {"method": "over", "sampling_strategy": {"yes": 100}},
+        {"method": "smote", "k_neighbors": 3, "provenance": True, "unsupported": "copy"},
+        {"outliers": {"method": "isolation_forest", "action": "drop", "contamination": 0.01}},
+        {"sampler": ONE_SIDED, "sampler_params": {"n_neighbors": 3}},
+    ],
+)
+def test_what_is_said_of_rebalancing_reaches_rebalancer(rebalance: dict) -> None:
+    config = parse_config({**_with("rebalance", rebalance), "seed": 7}, "c.yaml")
+    params = config.rebalancer
+    assert params.seed == 7
+    assert params.model_dump(exclude={"seed"}) == config.rebalance.model_dump()
+    assert config.rebalance.acts
+
+
+def test_the_detector_asks_for_the_neighbours_that_rebalancer_needs() -> None:
+    raw = _with("rebalance", {"method": "smote", "k_neighbors": 9})
+    assert parse_config(raw, "c.yaml").detector.k_neighbors == 9
 
 
 def test_several_mistakes_are_told_at_once() -> None:

@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tfx_imbalance.components.metrics import Scores
+from tfx_imbalance.components.rebalancer.outliers_params import ClassOutliers
+from tfx_imbalance.components.rebalancer.report import OutlierFindings
 from tfx_imbalance.components.reporter import figures
 from tfx_imbalance.components.reporter.blocks import number, share
 from tfx_imbalance.components.reporter.page import HONEST
@@ -175,6 +177,73 @@ def test_every_node_setting_and_version_is_told(binary_run):
     assert page.text.count("from cache") == 4
     assert "TensorFlow" in page.text and "2.16.2" in page.text
     assert binary_run.config in page.text
+
+
+def training_part(inputs: RunInputs, **changed: object) -> str:
+    """Text of the section on rebalancing and training, the RebalanceReport changed."""
+    report = inputs.rebalancing.model_copy(update=changed)
+    html = html_of(dataclasses.replace(inputs, rebalancing=report))
+    return squeezed(Page(html.split('<section id="training">')[1].split("</section>")[0]).text)
+
+
+def test_rows_that_stand_for_others_are_told_with_their_weight(binary_run):
+    weights = {"no": 3.774, "yes": 1.0}
+    text = training_part(
+        binary_run,
+        method="downsample_upweight", weights=weights, factors={"no": 1.0, "yes": 1.0}, kind="none",
+    )  # fmt: skip
+    assert "one counts for 3.774 of no, so that classes weigh as much as before" in text
+    assert "After Weight Factor" in text
+    assert "after times weight by before" in text
+    plain = training_part(binary_run)
+    assert "Weight Factor" not in plain and "stand for" not in plain
+
+
+def test_recall_is_told_of_the_classes_whose_search_was_not_exact(many_run):
+    text = training_part(many_run, method="smote", recall={"Unknown": 0.9734, "Fatal_Injury": 0.98})
+    assert "measured on sample rows of train" in text
+    assert "Fatal_Injury 98.0 % Unknown 97.3 %" in text
+    assert "Recall" not in training_part(many_run, method="smote")
+
+
+def test_sampler_of_imbalanced_learn_is_named(binary_run):
+    path = "imblearn.under_sampling.OneSidedSelection"
+    text = training_part(binary_run, method="imblearn", sampler=path)
+    assert f"method imblearn, sampler {path}, sampling strategy 0.5" in text
+
+
+OUTLIERS = OutlierFindings(
+    method="robust",
+    action="drop",
+    classes={
+        "no": ClassOutliers(
+            rows=10_000, share=0.0213, reason="", features={"balance": 0.61, "pdays[1]": 0.2},
+            unjudged=[f"flag_{i}" for i in range(30)],
+        ),
+        "yes": ClassOutliers(
+            rows=12, share=None, reason="12 rows, fewer than the 30 that tell what is usual",
+            features={}, unjudged=[],
+        ),
+    },
+    rows={"no": 583, "yes": 0},
+)  # fmt: skip
+
+
+def test_outliers_of_each_class_are_told(binary_run):
+    text = training_part(binary_run, outliers=OUTLIERS)
+    assert "Such rows were dropped from train before classes were counted" in text
+    assert "no 10,000 2.1 % 583 balance (61.0 %), pdays[1] (20.0 %)" in text
+    assert "flag_7 and 22 more" in text and "flag_8" not in text
+    assert "yes 12 – 0 –" in text and "fewer than the 30" in text
+
+
+def test_outliers_that_are_only_reported_have_no_column_of_what_became_of_them(binary_run):
+    text = training_part(
+        binary_run, method="none", outliers=OUTLIERS.model_copy(update={"action": "report"})
+    )
+    assert "resampled nothing" in text
+    assert "train kept them" in text
+    assert "Dropped" not in text and "Clipped" not in text
 
 
 HOSTILE = [
