@@ -26,6 +26,7 @@ test-debian13:  ## run `make test` in a Debian 13 root: the TFX 1.21 stack (need
 	@scripts/test_debian13.sh
 
 bench: setup  ## measure the README's claims (NAMES="..." for some of them)
+	@scripts/peers.sh || true  # without them the claims that need them say so
 	@$(PYTHON_BIN) -m benchmarks $(NAMES)
 
 lint: setup  ## check format, lint and types
