@@ -22,6 +22,7 @@ from scipy.spatial.distance import cdist
 from tfx_imbalance.components.rebalancer.features import Features
 from tfx_imbalance.components.rebalancer.params import RebalanceParams
 from tfx_imbalance.components.rebalancer.rows import Rows, Split
+from tfx_imbalance.components.rebalancer.samplers.cleaning import NeighborCleaning
 from tfx_imbalance.components.rebalancer.samplers.combined import SmoteTomek
 from tfx_imbalance.components.rebalancer.samplers.edited_nearest_neighbours import (
     EditedNearestNeighbours as OurEditedNearestNeighbours,
@@ -31,7 +32,6 @@ from tfx_imbalance.components.rebalancer.samplers.near_miss import (
     NearMiss2,
     NearMiss3,
 )
-from tfx_imbalance.components.rebalancer.samplers.tomek_links import NeighborCleaning
 from tfx_imbalance.components.rebalancer.samplers.tomek_links import TomekLinks as OurTomekLinks
 from tfx_imbalance.components.rebalancer.synthesis import synthesise
 

@@ -45,25 +45,12 @@ from tfx_imbalance.components.rebalancer.features import Features
 from tfx_imbalance.components.rebalancer.in_memory import resample
 from tfx_imbalance.components.rebalancer.params import RebalanceParams
 from tfx_imbalance.components.rebalancer.rebalance import rebalance
+from tfx_imbalance.components.rebalancer.samplers import SAMPLERS
 
-METHODS = (
-    "under",
-    "over",
-    "rose",
-    "smote",
-    "smote_nc",
-    "borderline_smote_1",
-    "borderline_smote_2",
-    "adasyn",
-    "kmeans_smote",
-    "tomek_links",
-    "edited_nearest_neighbours",
-    "near_miss_1",
-    "near_miss_2",
-    "near_miss_3",
-    "smote_tomek",
-    "smote_enn",
+METHODS = tuple(
+    sorted(set(SAMPLERS) - {"none", "both", "downsample_upweight", "smote_n", "imblearn"})
 )
+"""Those that change train of themselves and take these features."""
 IN_PROCESSES = ("under", "smote", "tomek_links")
 """Also run by two worker processes, which take long to start."""
 ROWS, SEED = 20_000, 7

@@ -33,7 +33,7 @@ TASK_ROWS = 1 << 16
 
 
 def _once(block: Block) -> bytes:
-    return block.frames.repeated(np.ones(len(block.frames), np.int64))
+    return block.frames.repeated(np.ones(len(block.frames), np.int64)).buffer
 
 
 def _whole(inputs: _peers.Inputs, out: Path) -> float:
@@ -50,7 +50,7 @@ def _whole(inputs: _peers.Inputs, out: Path) -> float:
 def main() -> None:
     """Prints the table."""
     classes = tuple(name.decode() for name in _peers.CLASSES)
-    layout = Layout(_peers.LABEL, classes, has_row_id=True, seed=0)
+    layout = Layout(_peers.LABEL, classes, has_row_id=True)
     params = RebalanceParams(method="smote")
     taken: dict[str, float] = {}
 
@@ -76,7 +76,7 @@ def main() -> None:
         def count() -> sketch.Sketch:
             found = sketch.empty(len(classes))
             for block in parsed:
-                words = selection.hashes(block.ids, layout.seed)
+                words = selection.hashes(block.ids, params.seed)
                 found = sketch.add(found, block.codes, words, [])
             return found
 

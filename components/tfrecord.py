@@ -52,8 +52,8 @@ class Frames:
         edges = np.stack([self.offsets[:-1] + HEADER, self.offsets[1:] - FOOTER], axis=1)
         return _cut(self.buffer, np.concatenate([[0], edges.ravel()]))[1::2]
 
-    def repeated(self, copies: np.ndarray) -> bytes:
-        """Framed bytes with record i `copies[i]` times (int [n], >= 0), a record's copies adjacent.
+    def repeated(self, copies: np.ndarray) -> "Frames":
+        """Record i `copies[i]` times (int [n], >= 0), a record's copies adjacent.
 
         Costs a copy of a slice per run of rows taken once and per row taken several times.
         """
@@ -64,9 +64,10 @@ class Frames:
         taken = times > 0
         runs = (starts[taken].tolist(), ends[taken].tolist(), times[taken].tolist())
         buffer, view = self.buffer, memoryview(self.buffer)
-        return b"".join(
+        joined = b"".join(
             [view[i:j] if k == 1 else buffer[i:j] * k for i, j, k in zip(*runs, strict=True)]
         )
+        return Frames(joined, offsets_of(np.repeat(np.diff(self.offsets), copies)))
 
     def select(self, rows: np.ndarray) -> "Frames":
         """The records of a mask (bool [n]) or of row indices (int [m]), in that order."""

@@ -34,7 +34,8 @@ class Executor(BaseExampleGenExecutor):
     """Reads files and writes the splits, in two Beam jobs over the same files."""
 
     def GetInputSourceToExamplePTransform(self) -> beam.PTransform:
-        """Not used: rows travel in blocks, see GenerateExamplesByBeam."""
+        """TFX's base class asks for it, to call it from the GenerateExamplesByBeam that is replaced
+        below: there rows travel in blocks."""
         raise NotImplementedError("StratifiedExampleGen reads blocks of rows, not single records")
 
     def GenerateExamplesByBeam(

@@ -11,12 +11,12 @@ from .. import hashing
 from ..errors import UserError
 from . import selection, sketch
 from .features import Features, FeatureType
+from .outliers import findings, fit_rows, moved_rows, samples_of
 from .params import RebalanceParams
 from .plan import decide, decides, outcome_tally, plan, planned_tally, prepare
 from .report import OutlierFindings, Rebalancing
 from .rows import Origin, Rows
 from .samplers import SAMPLERS, SyntheticSampler
-from .screening import findings, fit_rows, moved_rows, samples_of
 from .synthesis import synthesise
 
 

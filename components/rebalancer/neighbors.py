@@ -148,13 +148,6 @@ def nearest(
     return np.concatenate(rows), np.concatenate(distances)
 
 
-def nearest_neighbors(
-    numeric: np.ndarray, k: int, categories: np.ndarray | None = None, penalty: float = 0.0
-) -> np.ndarray:
-    """int64 [n, k]: `nearest` of all rows of a Space of these."""
-    return nearest(Space(numeric, categories, penalty), k)[0]
-
-
 def faster(space: Space, k: int, queries: np.ndarray, among: np.ndarray) -> Method:
     """The method that is faster for such queries: both are tried on some of them."""
     pilot = queries[:: -(-len(queries) // _PILOT_ROWS)]

@@ -15,7 +15,7 @@ same way, or at a share that the user gives. A forest cannot tell what lies fart
 sample: a row there has the score of the outermost row of the sample on its side.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,8 @@ from .. import hashing
 from ..errors import UserError
 from .features import Features
 from .outliers_params import ClassOutliers, OutlierOptions
+from .params import RebalanceParams
+from .report import OutlierFindings
 from .rows import Rows, Split
 
 MIN_ROWS = 30
@@ -286,3 +288,51 @@ def _in_order(numeric: np.ndarray) -> np.ndarray:
     """The rows of float32 [n, d] in an order that depends on their values alone."""
     rows = np.ascontiguousarray(numeric, np.float32) + np.float32(0)  # zeros have no sign
     return rows[np.argsort(rows.view(f"V{rows.strides[0]}")[:, 0], kind="stable")]
+
+
+def samples_of(parts: list[Rows], params: RebalanceParams) -> dict[int, Rows]:
+    """Class code -> its rows with the smallest hashes."""
+    found: dict[int, Rows] = {}
+    if not parts:
+        return found
+    rows = Rows.concatenated(parts)
+    for code in np.unique(rows.codes).tolist():
+        mine = rows.take(rows.codes == code)
+        found[code] = thinned(mine, params.outliers.sample_rows, params.seed)
+    return found
+
+
+def fit_rows(
+    samples: Mapping[int, Rows],
+    classes: tuple[str, ...],
+    features: Features,
+    params: RebalanceParams,
+) -> OutlierModel:
+    """Learns what is usual in each class, given its rows with the smallest hashes in any order."""
+    matrices = {
+        code: Split(rows.ordered(), classes, features, params.seed).numeric
+        for code, rows in sorted(samples.items())
+    }
+    return fit(matrices, column_names(features), params.outliers, params.seed)
+
+
+def findings(
+    model: OutlierModel, touched: Iterable[np.ndarray], classes: tuple[str, ...]
+) -> OutlierFindings:
+    """For the report; `touched` int64 [n_classes] each, rows dropped or clipped."""
+    rows = np.sum([np.zeros(len(classes), np.int64), *touched], axis=0)
+    return OutlierFindings(
+        method=model.options.method,
+        action=model.options.action,
+        classes=model.report(classes),
+        rows=dict(zip(classes, rows.tolist(), strict=True)),
+    )
+
+
+def moved_rows(rows: Rows, clipped: Rows) -> np.ndarray:
+    """int64 [m], rows of which a value was clipped."""
+    different = [
+        np.atleast_2d((rows.columns[name] != column).T).any(axis=0)
+        for name, column in clipped.columns.items()
+    ]
+    return np.flatnonzero(np.any(different, axis=0))

@@ -89,20 +89,13 @@ class Tally:
         if self.outliers and any(self.outliers.rows.values()):
             kind = "approximate"
         return Rebalancing(
+            **vars(self),
             method=params.method,
             sampler=params.sampler,
             sampling_strategy=params.sampling_strategy,
             seed=params.seed,
-            before=self.before,
-            after=self.after,
-            kept=self.kept,
-            duplicated=self.duplicated,
-            synthetic=self.synthetic,
-            weights=self.weights,
             factors=factors,
             kind=kind,
-            recall=self.recall,
-            outliers=self.outliers,
             row_identity=row_identity,
         )
 

@@ -26,13 +26,11 @@ class Layout:
       label: name of the bytes feature that holds the class's name.
       classes: class names; a class's code is its index.
       has_row_id: whether examples carry their identity; else it is hashed from their content.
-      seed: of everything that is drawn.
     """
 
     label: str
     classes: tuple[str, ...]
     has_row_id: bool
-    seed: int
 
 
 class Job(NamedTuple):

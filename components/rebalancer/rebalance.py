@@ -22,8 +22,8 @@ from pydantic import TypeAdapter
 
 from .. import examples_io, hashing, progress
 from ..errors import recognise
-from ..tfrecord import Frames, offsets_of, read_frames
-from . import selection
+from ..tfrecord import Frames, read_frames
+from . import selection, sketch
 from .decisions import Decisions
 from .features import Features
 from .output import synthetic_frames, weighted_frames
@@ -47,7 +47,6 @@ from .report import Rebalancing
 from .rows import Rows
 from .samplers import SAMPLERS
 from .screening import screened
-from .sketch import Sketch, SketchFn
 from .spread import spread_synthetic
 from .synthesis import synthesise
 
@@ -99,9 +98,9 @@ def rebalance(
     Raises:
       UserError: strategy, labels or features do not allow it; the message says which.
     """
-    first = next((r for path in files for f in read_frames(path) for r in f.payloads()[:1]), None)
-    found = has_row_id([] if first is None else [first], label)
-    job = Job(Layout(label, tuple(classes), found, params.seed), features, params)
+    first = next((frames for path in files for frames in read_frames(path)), None)
+    found = has_row_id([] if first is None else first.select(np.array([0])).payloads(), label)
+    job = Job(Layout(label, tuple(classes), found), features, params)
     if counts is not None:
         allowed_targets(counts, features, params)
     progress.say(f"{params.method}: reading {len(files)} files")
@@ -141,7 +140,7 @@ def rebalanced(read: Callable[[str], beam.PCollection], job: Job, spread: bool =
         read, findings = screened(read, job)
     planned = (
         read("Count")
-        | "Observe" >> beam.ParDo(_Observe(job.layout))
+        | "Observe" >> beam.ParDo(_Observe(job))
         | "Sketch" >> beam.CombineGlobally(SketchFn(len(job.layout.classes)))
         | "Plan" >> beam.Map(_plan, job, spread)
     )
@@ -186,7 +185,7 @@ def _synthetic(
 ) -> tuple[beam.PCollection, beam.PCollection]:
     """Frames of synthetic rows, made in many places, and the tally with what the search found."""
     prepared = gathered | "Prepare" >> beam.Map(_prepare, job, AsSingleton(planned))
-    recall = prepared | "Recall" >> beam.FlatMap(lambda found: found.recall.items())
+    recall = prepared | "Recall" >> beam.FlatMap(_recall)
     tally = tally | "WithRecall" >> beam.Map(_with_recall, AsDict(recall), job.layout.classes)
     frames = (
         prepared
@@ -197,21 +196,46 @@ def _synthetic(
     return frames, tally
 
 
-def _plan(sketch: Sketch, job: Job, spread: bool) -> Plan:
-    return plan(sketch, job.layout.classes, job.features, job.params, spread)
+def _plan(found: sketch.Sketch, job: Job, spread: bool) -> Plan:
+    return plan(found, job.layout.classes, job.features, job.params, spread)
 
 
 class _Observe(beam.DoFn):
     """Frames -> class codes, hashes, labels that are no class."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._parse = BlockParser(layout)
+    def __init__(self, job: Job) -> None:
+        self._seed, self._parse = job.params.seed, BlockParser(job.layout)
 
     def process(self, frames: Frames) -> Iterator[tuple[np.ndarray, np.ndarray, list[str]]]:
         block = self._parse(frames)
         known = block.codes >= 0
-        words = selection.hashes(block.ids[known], self._parse.layout.seed)
+        words = selection.hashes(block.ids[known], self._seed)
         yield block.codes[known], words, block.strangers
+
+
+class SketchFn(beam.CombineFn):
+    """Merges blocks of (class codes, hashes, labels that are no class) into a Sketch."""
+
+    def __init__(self, n_classes: int) -> None:
+        self._n_classes = n_classes
+
+    def create_accumulator(self) -> sketch.Sketch:
+        """An empty sketch."""
+        return sketch.empty(self._n_classes)
+
+    def add_input(
+        self, found: sketch.Sketch, block: tuple[np.ndarray, np.ndarray, list[str]]
+    ) -> sketch.Sketch:
+        """Counts one block."""
+        return sketch.add(found, *block)
+
+    def merge_accumulators(self, parts: Iterable[sketch.Sketch]) -> sketch.Sketch:
+        """Adds sketches up, in any order."""
+        return sketch.merged(parts, self._n_classes)
+
+    def extract_output(self, found: sketch.Sketch) -> sketch.Sketch:
+        """The sketch itself."""
+        return found
 
 
 class _Look(beam.DoFn):
@@ -237,7 +261,7 @@ class _Copy(beam.DoFn):
         layout = self._job.layout
         block = self._parse(frames)
         if decisions is None:
-            words = selection.hashes(block.ids, layout.seed)
+            words = selection.hashes(block.ids, self._job.params.seed)
             copies, edge = made.copies.of(block.codes, words)
             keys, within = block.codes, made.copies.within[block.codes]
         else:
@@ -247,7 +271,7 @@ class _Copy(beam.DoFn):
         if (weighted := (weights != 1) & (copies > 0)).any():
             yield weighted_frames(frames.select(weighted), weights[weighted])
             copies = np.where(weighted, 0, copies)
-        yield _repeated(frames, copies)
+        yield frames.repeated(copies)
         for key in np.unique(keys[edge]).tolist():
             rows = np.flatnonzero(edge & (keys == key))
             group = _Edge(
@@ -259,11 +283,6 @@ class _Copy(beam.DoFn):
             if growing.any():
                 bases = rows_of(block, growing, self._job.features, layout.classes)
                 yield TaggedOutput(_BASES, ("classes", bases))
-
-
-def _repeated(frames: Frames, copies: np.ndarray) -> Frames:
-    lengths = np.repeat(np.diff(frames.offsets), copies)
-    return Frames(frames.repeated(copies), offsets_of(lengths))
 
 
 class _Edge(NamedTuple):
@@ -334,6 +353,10 @@ class _Decide(beam.DoFn):
                 made_up.take(part), origin, self._job.layout, self._job.params.provenance
             ):
                 yield TaggedOutput(_SYNTHETIC, frames)
+
+
+def _recall(prepared: Prepared) -> Iterable[tuple[int, float]]:
+    return prepared.recall.items()
 
 
 def _with_recall(tally: Tally, recall: dict[int, float], classes: tuple[str, ...]) -> Tally:

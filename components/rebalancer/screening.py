@@ -11,11 +11,9 @@ from apache_beam.pvalue import AsList, AsSingleton, TaggedOutput
 from .. import examples_io
 from ..tfrecord import Frames
 from .features import Features
-from .outliers import OutlierModel, column_names, fit, thinned
-from .params import RebalanceParams
+from .outliers import OutlierModel, findings, fit_rows, moved_rows, samples_of
 from .reading import BlockParser, Job, rows_of
-from .report import OutlierFindings
-from .rows import Rows, Split
+from .rows import Rows
 
 _MAIN, _TOUCHED = "main", "touched"
 Read = Callable[[str], beam.PCollection]
@@ -32,7 +30,7 @@ def screened(read: Read, job: Job) -> tuple[Read, beam.PCollection]:
         read("Sample")
         | "SampleRows" >> beam.ParDo(_Sample(job))
         | "Thin" >> beam.CombineGlobally(_ThinFn(job))
-        | "FitOutliers" >> beam.Map(fit_samples, job)
+        | "FitOutliers" >> beam.Map(_fit, job)
     )
     if job.params.outliers.action == "report":
         return read, model | "Findings" >> beam.Map(findings, [], job.layout.classes)
@@ -46,36 +44,8 @@ def screened(read: Read, job: Job) -> tuple[Read, beam.PCollection]:
     return lambda step: (counted if step == "Count" else screen(step))[_MAIN], told
 
 
-def fit_samples(samples: Mapping[int, Rows], job: Job) -> OutlierModel:
-    """Learns what is usual in each class from a sample of it."""
+def _fit(samples: Mapping[int, Rows], job: Job) -> OutlierModel:
     return fit_rows(samples, job.layout.classes, job.features, job.params)
-
-
-def fit_rows(
-    samples: Mapping[int, Rows],
-    classes: tuple[str, ...],
-    features: Features,
-    params: RebalanceParams,
-) -> OutlierModel:
-    """Learns what is usual in each class, given its rows with the smallest hashes in any order."""
-    matrices = {
-        code: Split(rows.ordered(), classes, features, params.seed).numeric
-        for code, rows in sorted(samples.items())
-    }
-    return fit(matrices, column_names(features), params.outliers, params.seed)
-
-
-def findings(
-    model: OutlierModel, touched: Iterable[np.ndarray], classes: tuple[str, ...]
-) -> OutlierFindings:
-    """For the report; `touched` int64 [n_classes] each, rows dropped or clipped."""
-    rows = np.sum([np.zeros(len(classes), np.int64), *touched], axis=0)
-    return OutlierFindings(
-        method=model.options.method,
-        action=model.options.action,
-        classes=model.report(classes),
-        rows=dict(zip(classes, rows.tolist(), strict=True)),
-    )
 
 
 class _Sample(beam.DoFn):
@@ -134,27 +104,6 @@ class _Screen(beam.DoFn):
         )
         counts = np.bincount(block.codes[touched], minlength=len(self._job.layout.classes))
         yield TaggedOutput(_TOUCHED, counts)
-
-
-def samples_of(parts: list[Rows], params: RebalanceParams) -> dict[int, Rows]:
-    """Class code -> its rows with the smallest hashes."""
-    found: dict[int, Rows] = {}
-    if not parts:
-        return found
-    rows = Rows.concatenated(parts)
-    for code in np.unique(rows.codes).tolist():
-        mine = rows.take(rows.codes == code)
-        found[code] = thinned(mine, params.outliers.sample_rows, params.seed)
-    return found
-
-
-def moved_rows(rows: Rows, clipped: Rows) -> np.ndarray:
-    """int64 [m], rows of which a value was clipped."""
-    different = [
-        np.atleast_2d((rows.columns[name] != column).T).any(axis=0)
-        for name, column in clipped.columns.items()
-    ]
-    return np.flatnonzero(np.any(different, axis=0))
 
 
 def _rewritten(frames: Frames, rows: Rows, features: Features) -> list[bytes]:

@@ -92,5 +92,20 @@ def uses_of(ids: np.ndarray, n: int, seed: int) -> np.ndarray:
     return uses
 
 
+def apportioned(weights: np.ndarray, n: int, words: np.ndarray) -> np.ndarray:
+    """int64 [m], proportional to weights and n in all, by the method of largest remainders.
+
+    Args:
+      weights: int64 or float64 [m], at least 0, not all 0.
+      n: sum of the result.
+      words: [m], of equal remainders the smallest words come first.
+    """
+    quotas = weights * n / weights.sum()
+    whole = np.floor(quotas).astype(np.int64)
+    order = np.lexsort((words, whole - quotas))
+    whole[order[: n - whole.sum()]] += 1
+    return whole
+
+
 def _buckets(words: np.ndarray, n_buckets: int) -> np.ndarray:
     return (words >> np.uint64(65 - n_buckets.bit_length())).astype(np.int64)

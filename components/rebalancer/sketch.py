@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import apache_beam as beam
 import numpy as np
 
 from . import selection
@@ -35,31 +34,13 @@ def empty(n_classes: int) -> Sketch:
     return Sketch(selection.empty_histogram(n_classes), Counter())
 
 
-class SketchFn(beam.CombineFn):
-    """Merges blocks of (class codes, hashes, strangers) into a Sketch."""
-
-    def __init__(self, n_classes: int) -> None:
-        self._n_classes = n_classes
-
-    def create_accumulator(self) -> Sketch:
-        """An empty sketch."""
-        return empty(self._n_classes)
-
-    def add_input(self, sketch: Sketch, block: tuple[np.ndarray, np.ndarray, list[str]]) -> Sketch:
-        """Counts one block."""
-        return add(sketch, *block)
-
-    def merge_accumulators(self, sketches: Iterable[Sketch]) -> Sketch:
-        """Adds sketches up, in any order."""
-        total = self.create_accumulator()
-        for sketch in sketches:
-            np.add(total.histogram, sketch.histogram, out=total.histogram)
-            total = _with(total, sketch.strangers)
-        return total
-
-    def extract_output(self, sketch: Sketch) -> Sketch:
-        """The sketch itself."""
-        return sketch
+def merged(sketches: Iterable[Sketch], n_classes: int) -> Sketch:
+    """The sum of sketches, in any order; they stay as they are."""
+    total = empty(n_classes)
+    for found in sketches:
+        np.add(total.histogram, found.histogram, out=total.histogram)
+        total = _with(total, found.strangers)
+    return total
 
 
 def _with(sketch: Sketch, more: Counter[str]) -> Sketch:

@@ -17,6 +17,7 @@ runner has them in memory, about three times over while it groups, so that on on
 memory_limit_mb takes less. Besides, at most 1,000 + 20 * 4,096 rows of a class are broadcast.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -35,11 +36,10 @@ from .features import Features
 from .moments import Moments
 from .neighbors import Space, nearest
 from .output import synthetic_frames
-from .plan import Plan, megabytes
+from .plan import Plan, megabytes, synthetic_sampler
 from .reading import BlockParser, Job, rows_of
 from .rows import Rows, Split
-from .samplers import SAMPLERS
-from .samplers.base import Source, SyntheticSampler
+from .samplers.base import Source
 from .synthesis import synthesise
 
 _HELD_VALUES = 1 << 20  # of rows that wait in a worker to be looked at together
@@ -214,7 +214,7 @@ class _SampleFn(beam.CombineFn):
         return _Sampled(rows, limit, found.histogram, moments)
 
 
-class _ByClass(beam.DoFn):
+class _ByClass(beam.DoFn, ABC):
     """Frames -> what `found` gives of the rows of each growing class, many at a time."""
 
     def __init__(self, job: Job) -> None:
@@ -247,9 +247,9 @@ class _ByClass(beam.DoFn):
         for code, parts in held.items():
             yield from self.found(code, Rows.concatenated(parts).ordered(), self._known[code])
 
+    @abstractmethod
     def found(self, code: int, rows: Rows, known: Any) -> Iterator[Any]:
         """Of rows of one class in canonical order; `known` is what the side input has of it."""
-        raise NotImplementedError
 
 
 class _Search(_ByClass):
@@ -458,8 +458,7 @@ def _synthesise(
     table, _ = cells.search_cell(space, k, bases)
     pool = np.arange(len(split))
     source = Source(code, bases, uses, pool, k, job.params.method, table=table)
-    sampler = SAMPLERS[job.params.method]
-    assert isinstance(sampler, SyntheticSampler)
+    sampler = synthetic_sampler(job.params)
     total = int(uses.sum())
     for start in range(0, total, _TASK_ROWS):
         made, origin = synthesise(sampler, split, source, start, min(start + _TASK_ROWS, total))
@@ -485,7 +484,7 @@ def _sample_limit(n: int) -> int:
 
 
 def _split(rows: Rows, job: Job) -> Split:
-    return Split(rows, job.layout.classes, job.features, job.layout.seed)
+    return Split(rows, job.layout.classes, job.features, job.params.seed)
 
 
 def _space(rows: Rows, penalty: float, job: Job) -> Space:
@@ -500,12 +499,12 @@ def _mixed(job: Job) -> bool:
 
 def _seed(job: Job) -> int:
     """Of sample and cells."""
-    return job.layout.seed % 2**32
+    return job.params.seed % 2**32
 
 
 def _base_words(ids: np.ndarray, job: Job) -> np.ndarray:
     """uint64 [n]: as `selection.uses_of` orders bases."""
-    return hashing.keyed(ids, job.layout.seed, "base")
+    return hashing.keyed(ids, job.params.seed, "base")
 
 
 def _packing(features: Features) -> np.dtype:

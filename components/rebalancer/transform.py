@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import apache_beam as beam
 
 from .. import examples_io
+from ..tfrecord import Frames
 from .features import Features
 from .params import RebalanceParams
 from .plan import allowed_targets, must_spread
@@ -54,7 +55,7 @@ class RebalanceExamples(beam.PTransform):
         if counts is not None:
             allowed_targets(counts, features, params)
         self._spread = counts is not None and must_spread(counts, features, params)
-        self._job = Job(Layout(label, tuple(classes), has_row_id, params.seed), features, params)
+        self._job = Job(Layout(label, tuple(classes), has_row_id), features, params)
 
     def expand(self, examples: beam.PCollection) -> beam.PCollection:
         """Builds the graph."""
@@ -65,7 +66,5 @@ class RebalanceExamples(beam.PTransform):
         )
         result = rebalanced(lambda step: blocks, self._job, self._spread)
         return (
-            result.examples
-            | "All" >> beam.Flatten()
-            | "Unframe" >> beam.FlatMap(lambda frames: frames.payloads())
+            result.examples | "All" >> beam.Flatten() | "Unframe" >> beam.FlatMap(Frames.payloads)
         )

@@ -62,7 +62,7 @@ def test_repeated_gives_each_record_its_copies_in_order(data):
     sizes = st.lists(st.integers(0, 3), min_size=len(records), max_size=len(records))
     copies = np.array(data.draw(sizes), np.int64)
     wanted = [r for record, k in zip(records, copies, strict=True) for r in [record] * k]
-    assert framed(records).repeated(copies) == framed(wanted).buffer
+    assert framed(records).repeated(copies).buffer == framed(wanted).buffer
 
 
 @settings(deadline=None)

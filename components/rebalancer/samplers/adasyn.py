@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-import numpy as np
-
 from ... import hashing
 from ...errors import UserError
 from ..params import RebalanceParams
 from ..rows import Split
+from ..selection import apportioned
 from .base import Reads, Source, register
 from .borderline_smote import strangers
 from .smote import Smote
@@ -54,18 +53,3 @@ class Adasyn(Smote):
             used = uses > 0
             found.append(Source(code, rows[used], uses[used], rows, params.k_neighbors, self.name))
         return found
-
-
-def apportioned(weights: np.ndarray, n: int, words: np.ndarray) -> np.ndarray:
-    """int64 [m], proportional to weights and n in all, by the method of largest remainders.
-
-    Args:
-      weights: int64 or float64 [m], at least 0, not all 0.
-      n: sum of the result.
-      words: [m], of equal remainders the smallest words come first.
-    """
-    quotas = weights * n / weights.sum()
-    whole = np.floor(quotas).astype(np.int64)
-    order = np.lexsort((words, whole - quotas))
-    whole[order[: n - whole.sum()]] += 1
-    return whole

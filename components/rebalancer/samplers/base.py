@@ -15,9 +15,10 @@ from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
+from ...errors import UserError
 from ...report import Kind
 from ..features import Features
-from ..neighbors import Space, nearest
+from ..neighbors import Space
 from ..params import RebalanceParams
 from ..rows import Origin, Rows, Split
 from ..strategy import over_targets
@@ -159,6 +160,7 @@ class SyntheticSampler(Sampler):
         """
         return None
 
+    @abstractmethod
     def neighbors(self, split: Split, source: Source, bases: np.ndarray) -> np.ndarray:
         """int64 [len(bases), source.k]: row indices of each base's nearest, nearest first.
 
@@ -167,10 +169,6 @@ class SyntheticSampler(Sampler):
           source: one of them.
           bases: int64, some of source.bases.
         """
-        space = self.space(split, source)
-        if space is None:
-            raise NotImplementedError(f"{self.name} neither names a space nor searches itself")
-        return nearest(space, source.k, bases, source.pool)[0]
 
     @abstractmethod
     def make(self, split: Split, source: Source, draws: Draws) -> dict[str, np.ndarray]:
@@ -234,3 +232,13 @@ def register(cls: type[Sampler]) -> type[Sampler]:
     """Class decorator: adds a sampler to the registry under its name."""
     SAMPLERS[cls.name] = cls()
     return cls
+
+
+def must_be_numbers(method: str, features: Features) -> None:
+    """Raises UserError where a feature is not a fixed number of numbers."""
+    if features.unsupported:
+        told = ", ".join(f"'{name}' {why}" for name, why in features.unsupported.items())
+        raise UserError(
+            f"rebalance.method: '{method}' needs features that are numbers, but "
+            f"{told}; leave them out in Transform, or use over, under or both"
+        )

@@ -9,9 +9,10 @@ from ..features import Features
 from ..params import RebalanceParams
 from ..rows import Split
 from .base import Reads, register
+from .cleaning import NeighborCleaning, must_leave_each_class
 from .edited_nearest_neighbours import EditedNearestNeighbours, must_have_neighbors
 from .smote import Smote
-from .tomek_links import NeighborCleaning, TomekLinks, must_leave_each_class
+from .tomek_links import TomekLinks
 
 
 class Combined(Smote):

@@ -10,8 +10,8 @@ from ..neighbors import Space, nearest
 from ..params import RebalanceParams
 from ..rows import Split
 from .base import register
+from .cleaning import NeighborCleaning
 from .smote_nc import most_frequent
-from .tomek_links import NeighborCleaning
 
 
 @register

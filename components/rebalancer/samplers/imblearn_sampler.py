@@ -18,8 +18,7 @@ from ..features import Features
 from ..params import RebalanceParams
 from ..rows import Rows, Split
 from ..strategy import over_targets, under_targets
-from .base import Outcome, SplitSampler, register
-from .interpolation import must_be_numbers
+from .base import Outcome, SplitSampler, must_be_numbers, register
 
 _SAMPLER, _ARGUMENTS = "rebalance.sampler", "rebalance.sampler_params"
 _STRATEGY = "rebalance.sampling_strategy"

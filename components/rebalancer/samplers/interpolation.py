@@ -1,6 +1,6 @@
 """What SMOTE and its kin share: synthetic rows between a row and one of its neighbours."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from ..features import Features
 from ..params import RebalanceParams
 from ..rows import Split
 from ..selection import uses_of
-from .base import Draws, Source, SyntheticSampler
+from .base import Draws, Source, SyntheticSampler, must_be_numbers
 
 
 class Interpolation(SyntheticSampler):
@@ -51,12 +51,10 @@ class Interpolation(SyntheticSampler):
         self, split: Split, new: Mapping[int, int], params: RebalanceParams
     ) -> list[Source]:
         """Each growing class: all of its rows are bases, evenly, and neighbours."""
-        found = []
-        for code, n in new.items():
-            rows = split.of_class(code)
-            uses = uses_of(split.rows.ids[rows], n, split.seed)
-            found.append(Source(code, rows, uses, rows, params.k_neighbors, self.name))
-        return found
+        return [
+            Source(code, rows, uses, rows, params.k_neighbors, self.name)
+            for code, rows, uses in evenly(split, new)
+        ]
 
     def make(self, split: Split, source: Source, draws: Draws) -> dict[str, np.ndarray]:
         """Points on the segments from base to chosen."""
@@ -67,14 +65,11 @@ class Interpolation(SyntheticSampler):
         }
 
 
-def must_be_numbers(method: str, features: Features) -> None:
-    """Raises UserError where a feature is not a fixed number of numbers."""
-    if features.unsupported:
-        told = ", ".join(f"'{name}' {why}" for name, why in features.unsupported.items())
-        raise UserError(
-            f"rebalance.method: '{method}' needs features that are numbers, but "
-            f"{told}; leave them out in Transform, or use over, under or both"
-        )
+def evenly(split: Split, new: Mapping[int, int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """(class, its rows, how often each is a base) of each growing class, as even as can be."""
+    for code, n in new.items():
+        rows = split.of_class(code)
+        yield code, rows, uses_of(split.rows.ids[rows], n, split.seed)
 
 
 def between(start: np.ndarray, end: np.ndarray, gap: np.ndarray) -> np.ndarray:

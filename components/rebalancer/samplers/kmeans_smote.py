@@ -15,8 +15,7 @@ from ..features import Features
 from ..neighbors import Space, nearest
 from ..params import RebalanceParams
 from ..rows import Split
-from ..selection import uses_of
-from .adasyn import apportioned
+from ..selection import apportioned, uses_of
 from .base import Reads, Source, register
 from .smote import Smote
 

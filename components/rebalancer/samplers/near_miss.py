@@ -13,7 +13,7 @@ from ..params import RebalanceParams
 from ..rows import Split
 from ..strategy import under_targets
 from .base import CleaningSampler, register
-from .tomek_links import must_be_distances, rows_by_class
+from .cleaning import must_be_distances, rows_by_class
 
 _CELLS = 1 << 21
 """Distances that are held at once."""

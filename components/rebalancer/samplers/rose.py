@@ -11,9 +11,8 @@ from ...errors import UserError
 from ..features import Features
 from ..params import RebalanceParams
 from ..rows import Split
-from ..selection import uses_of
-from .base import Draws, Source, SyntheticSampler, register
-from .interpolation import must_be_numbers
+from .base import Draws, Source, SyntheticSampler, must_be_numbers, register
+from .interpolation import evenly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,21 +57,18 @@ class Rose(SyntheticSampler):
         self, split: Split, new: Mapping[int, int], params: RebalanceParams
     ) -> list[Source]:
         """Each growing class: all of its rows are bases, evenly."""
-        found: list[Source] = []
-        for code, n in new.items():
-            rows = split.of_class(code)
-            found.append(
-                Smoothing(
-                    code,
-                    rows,
-                    uses_of(split.rows.ids[rows], n, split.seed),
-                    pool=np.empty(0, np.int64),
-                    k=0,
-                    method=self.name,
-                    bandwidths=bandwidths(split.numeric[rows], len(rows), params.shrinkage),
-                )
+        return [
+            Smoothing(
+                code,
+                rows,
+                uses,
+                pool=np.empty(0, np.int64),
+                k=0,
+                method=self.name,
+                bandwidths=bandwidths(split.numeric[rows], len(rows), params.shrinkage),
             )
-        return found
+            for code, rows, uses in evenly(split, new)
+        ]
 
     def neighbors(self, split: Split, source: Source, bases: np.ndarray) -> np.ndarray:
         """int64 [len(bases), 0]: none."""

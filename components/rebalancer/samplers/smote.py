@@ -1,6 +1,8 @@
 """SMOTE, for numeric features."""
 
-from ..neighbors import Space
+import numpy as np
+
+from ..neighbors import Space, nearest
 from ..rows import Split
 from .base import Source, register
 from .interpolation import Interpolation
@@ -20,3 +22,7 @@ class Smote(Interpolation):
     def space(self, split: Split, source: Source) -> Space:
         """Euclidean distance."""
         return Space(split.numeric)
+
+    def neighbors(self, split: Split, source: Source, bases: np.ndarray) -> np.ndarray:
+        """By the distance of `space`."""
+        return nearest(self.space(split, source), source.k, bases, source.pool)[0]

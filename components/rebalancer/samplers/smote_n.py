@@ -12,9 +12,8 @@ from ..features import Features
 from ..neighbors import Space
 from ..params import RebalanceParams
 from ..rows import Split
-from ..selection import uses_of
 from .base import Draws, Reads, Source, register
-from .interpolation import Interpolation
+from .interpolation import Interpolation, evenly
 from .smote_nc import voted
 
 _CHUNK_CELLS = 1 << 22  # distances held at once
@@ -80,22 +79,19 @@ class SmoteN(Interpolation):
         self, split: Split, new: Mapping[int, int], params: RebalanceParams
     ) -> list[Source]:
         """Each growing class: all of its rows are bases, evenly, and neighbours."""
-        found: list[Source] = []
-        for code, n in new.items():
-            rows = split.of_class(code)
-            found.append(
-                Nominal(
-                    code,
-                    rows,
-                    uses_of(split.rows.ids[rows], n, split.seed),
-                    pool=rows,
-                    k=params.k_neighbors,
-                    method=self.name,
-                    reach=0.0,
-                    tables=value_tables(split, rows),
-                )
+        return [
+            Nominal(
+                code,
+                rows,
+                uses,
+                pool=rows,
+                k=params.k_neighbors,
+                method=self.name,
+                reach=0.0,
+                tables=value_tables(split, rows),
             )
-        return found
+            for code, rows, uses in evenly(split, new)
+        ]
 
     def neighbors(self, split: Split, source: Source, bases: np.ndarray) -> np.ndarray:
         """By the value difference metric; rows equally far in row order."""

@@ -7,11 +7,11 @@ from ..features import Features
 from ..neighbors import Space
 from ..rows import Split
 from .base import Draws, Source, register
-from .interpolation import Interpolation
+from .smote import Smote
 
 
 @register
-class SmoteNC(Interpolation):
+class SmoteNC(Smote):
     """Synthetic minority oversampling, nominal and continuous.
 
     Two rows that differ in a category are apart by the median of the class's standard deviations

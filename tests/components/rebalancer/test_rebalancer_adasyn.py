@@ -13,7 +13,8 @@ from tfx_imbalance.components.errors import UserError
 from tfx_imbalance.components.rebalancer.features import Features
 from tfx_imbalance.components.rebalancer.params import RebalanceParams
 from tfx_imbalance.components.rebalancer.rows import Rows, Split
-from tfx_imbalance.components.rebalancer.samplers.adasyn import Adasyn, apportioned
+from tfx_imbalance.components.rebalancer.samplers.adasyn import Adasyn
+from tfx_imbalance.components.rebalancer.selection import apportioned
 from tfx_imbalance.components.rebalancer.synthesis import synthesise
 
 CLASSES = ("maybe", "no", "yes")

@@ -155,7 +155,7 @@ def test_examples_are_read_no_oftener_than_the_method_has_to(params, reads, kit)
     steps = []
     with kit.in_memory() as pipeline:
         frames = pipeline | beam.Create([examples_io.framed(kit.make_data().records())])
-        layout = Layout("y", kit.CLASSES, True, 0)
+        layout = Layout("y", kit.CLASSES, True)
         job = module.Job(layout, kit.FEATURE_SETS["numeric"], RebalanceParams(**params))
         module.rebalanced(lambda step: steps.append(step) or frames, job)
     assert len(set(steps)) == len(steps) == reads

@@ -6,7 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfx_imbalance.components.rebalancer import neighbors
-from tfx_imbalance.components.rebalancer.neighbors import Space, nearest, nearest_neighbors
+from tfx_imbalance.components.rebalancer.neighbors import Space, nearest
+
+
+def nearest_neighbors(numeric, k, categories=None, penalty=0.0):
+    return nearest(Space(numeric, categories, penalty), k)[0]
 
 
 def brute(numeric, k, categories=None, penalty=0.0, queries=None, among=None):

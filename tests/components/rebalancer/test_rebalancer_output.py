@@ -29,7 +29,7 @@ def make_rows(n=5):
 
 
 def layout(has_row_id=True):
-    return Layout("y", ("non", "où"), has_row_id, 0)
+    return Layout("y", ("non", "où"), has_row_id)
 
 
 def written(kit, *given):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tfx_imbalance.components.rebalancer import selection
-from tfx_imbalance.components.rebalancer.sketch import SketchFn
+from tfx_imbalance.components.rebalancer.rebalance import SketchFn
 
 # Few distinct values, some in one bucket and some equal, so that ties and crowded buckets occur.
 WORDS = st.sampled_from([0, 1, 2, 2**40, 2**63, 2**63 + 1, 2**63 + 2**47, 2**64 - 1])

@@ -110,7 +110,7 @@ def by_cells(tmp_path_factory, kit):
 def in_one_place(source, params, kit, has_row_id=True):
     """Synthetic rows as multiset of `cells.search` with one ask, and its recall, by class."""
     features = FEATURES[params.method]
-    layout = Layout("y", CLASSES, has_row_id, params.seed)
+    layout = Layout("y", CLASSES, has_row_id)
     block = BlockParser(layout)(examples_io.framed(source))
     rows, recall = Counter(), {}
     for code, total in ((1, 131 - 60), (2, 3299 - 2600)):
@@ -253,7 +253,7 @@ def test_examples_are_read_three_times_more(kit):
     with kit.in_memory() as pipeline:
         frames = pipeline | beam.Create([examples_io.framed(kit.make_data().records())])
         params = RebalanceParams(method="smote", k_neighbors=3)
-        job = Job(Layout("y", kit.CLASSES, True, 0), kit.FEATURE_SETS["numeric"], params)
+        job = Job(Layout("y", kit.CLASSES, True), kit.FEATURE_SETS["numeric"], params)
         rebalance.rebalanced(lambda step: steps.append(step) or frames, job, spread=True)
     assert len(set(steps)) == len(steps) == 5
 

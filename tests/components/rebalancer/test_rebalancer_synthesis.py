@@ -31,7 +31,7 @@ class Showing(SyntheticSampler):
     name = "showing"
 
     def sources(self, split, new, params):
-        raise NotImplementedError
+        pytest.fail("synthesise is given its source")
 
     def neighbors(self, split, source, bases):
         at = np.searchsorted(source.pool, bases)[:, None] + np.arange(1, source.k + 1)
