@@ -146,6 +146,16 @@ class Config(Params):
                 "split.mode: found 'exact', a path with {SPAN} needs 'stable', since with moving "
                 "cuts the champion would have been trained on today's test rows"
             )
+        if self.train.balances:
+            for path, found in {
+                "rebalance.method": self.rebalance.method,
+                "class_weights.scheme": self.class_weights.scheme,
+            }.items():
+                if found != "none":
+                    raise ValueError(
+                        f"{path}: found {found!r}, expected none: {self.train.balances} balances "
+                        "the classes itself; leave one of the two out"
+                    )
         return self
 
     def check_columns(self, columns: Iterable[str]) -> None:

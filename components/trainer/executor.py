@@ -58,15 +58,10 @@ class Executor(tfx_executor.GenericExecutor):
         start = time.monotonic()
         super().Do(input_dict, output_dict, exec_properties)
         run = _learner_run(artifact_utils.get_single_uri(output_dict["model_run"]))
-        weighted = params.class_weights.scheme != "none"
-        # Whether a user's run_fn used the weights, and how, cannot be known.
-        kind: Kind = ("approximate" if params.run_fn else "prior_only") if weighted else "none"
         report = Training(
-            **(run or _unknown_run(sum(counts.values()))).model_dump(),
+            **(run or _unknown_run(sum(counts.values()), weights)).model_dump(),
             learner=params.run_fn or params.learner,
             class_weights=weights,
-            factors=weights,
-            kind=kind,
             seconds=time.monotonic() - start,
         )
         write_report(output_dict, "report", report)
@@ -143,12 +138,16 @@ def _learner_run(model_run_dir: str) -> LearnerRun | None:
         return LearnerRun.model_validate_json(file.read())
 
 
-def _unknown_run(rows: int) -> LearnerRun:
+def _unknown_run(rows: int, weights: dict[str, float]) -> LearnerRun:
     """What can be said of a user's run_fn, which reports nothing."""
+    # Whether it used the weights, and how, cannot be known.
+    kind: Kind = "approximate" if len(set(weights.values())) > 1 else "none"
     return LearnerRun(
         device=visible_devices("off").description,
         mixed_precision=False,
         rows=rows,
         best_epoch=None,
         history=[],
+        factors=weights,
+        kind=kind,
     )

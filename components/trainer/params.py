@@ -25,15 +25,28 @@ class MlpParams(Params):
     patience: int = Field(10, ge=1, description="epochs without a better AUC-PR on val")
 
 
+Learner = Literal["mlp"]
+
+SELF_SAMPLING: frozenset[str] = frozenset()
+"""Learners that balance the classes themselves: nothing else may."""
+
+
 class TrainOptions(Params):
     """Which learner is trained, and how."""
 
-    learner: Literal["mlp"] = Field("mlp", description="the built-in learner")
+    learner: Learner = Field("mlp", description="the built-in learner")
     run_fn: str | None = Field(None, description="your own run_fn by dotted name, instead")
     mlp: MlpParams = MlpParams()
     mixed_precision: Literal["auto", "on", "off"] = Field(
         "auto", description="auto: where every GPU has tensor cores"
     )
+
+    @property
+    def balances(self) -> str | None:
+        """The setting by which training balances the classes itself, if it does."""
+        if self.run_fn is None and self.learner in SELF_SAMPLING:
+            return f"train.learner {self.learner}"
+        return None
 
 
 class TrainerParams(TrainOptions):

@@ -29,6 +29,9 @@ class LearnerRun(Report):
     rows: int
     best_epoch: int | None
     history: list[Epoch]
+    factors: dict[str, float]
+    """class -> factor by which training moved the odds of the class; only ratios matter."""
+    kind: Kind
 
 
 class Training(LearnerRun):
@@ -40,9 +43,6 @@ class Training(LearnerRun):
     """Name of the learner, or the dotted name of the user's run_fn."""
     class_weights: dict[str, float]
     """class -> weight in the loss, in class order; all 1 where none were asked for."""
-    factors: dict[str, float]
-    """class -> factor by which training moved the prior (the weights, for a weighted loss)."""
-    kind: Kind
     seconds: float
 
 

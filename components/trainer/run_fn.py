@@ -58,12 +58,15 @@ def run_fn(fn_args: FnArgs) -> None:
     fitted = learner(params.learner)(train, val, task)
     hidden = {params.label, params.weight, ROW_ID}
     export(ServingModule(transform, fitted.scorer, hidden), fn_args.serving_model_dir)
+    effect = fitted.effect or task.weighted()
     run = LearnerRun(
-        device=devices.description,
+        device=fitted.device or devices.description,
         mixed_precision=devices.mixed_precision,
         rows=len(train),
         best_epoch=fitted.best_epoch,
         history=fitted.history,
+        factors=dict(zip(classes, effect.factors.tolist(), strict=True)),
+        kind=effect.kind,
     )
     with tf.io.gfile.GFile(os.path.join(fn_args.model_run_dir, RUN_FILE), "w") as file:
         file.write(run.model_dump_json(indent=2))

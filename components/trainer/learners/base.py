@@ -1,15 +1,31 @@
 """What every learner takes and gives."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
 
+from ...report import Kind
 from ..devices import Devices
 from ..input import Feature, Rows
 from ..params import TrainerParams
 from ..report import Epoch
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What training did to the class prior, beyond what Rebalancer did.
+
+    Attributes:
+      factors: float64 [n_classes], by which each class's odds were moved; Calibrator undoes their
+        ratios analytically.
+      kind: see `Kind`: 'approximate' where factors do not tell all, so that Calibrator has to fit
+        a map on val, too.
+    """
+
+    factors: np.ndarray
+    kind: Kind
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,10 @@ class Task:
     devices: Devices
     log_dir: str
 
+    def weighted(self) -> Effect:
+        """The effect of the class weights in a loss that is a mean of weighted log losses."""
+        return Effect(self.class_weights, "prior_only" if np.ptp(self.class_weights) else "none")
+
     def loss_weights(self, rows: Rows) -> np.ndarray:
         """float32 [n], class weight times sample weight, scaled to mean 1."""
         weights = self.class_weights[rows.labels] * rows.weights
@@ -45,10 +65,15 @@ class Fitted:
     Attributes:
       scorer: module(dict of transformed feature name -> tensor) -> float32 [n, n_classes], raw
         scores whose softmax are the probabilities as trained.
-      history: one entry an epoch; empty for learners without epochs.
+      history: one entry an epoch or round; empty for learners without any.
       best_epoch: the one whose weights `scorer` has, counted from 1.
+      effect: what the learner did to the class prior; None where it did nothing but weight the
+        loss, see `Task.weighted`.
+      device: what it computed on, where that is not `task.devices`.
     """
 
     scorer: tf.Module
-    history: list[Epoch]
-    best_epoch: int | None
+    history: list[Epoch] = field(default_factory=list)
+    best_epoch: int | None = None
+    effect: Effect | None = None
+    device: str | None = None
