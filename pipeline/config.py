@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from typing_extensions import Self
 
@@ -102,8 +102,21 @@ class BeamSection(Params):
     )
 
 
+def _extendable(schema: dict[str, Any]) -> None:
+    """A file may leave to `extends` what a whole config must have: see `load_config`."""
+    schema["properties"]["extends"] = {
+        "type": "string",
+        "description": "another config, relative to this one; its sections hold, but for those "
+        "that stand here, whole, and its name",
+    }
+    schema["required"].remove("data")
+    schema["anyOf"] = [{"required": ["data"]}, {"required": ["extends"]}]
+
+
 class Config(Params):
     """A pipeline: data to pushed model."""
+
+    model_config = ConfigDict(json_schema_extra=_extendable)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="names the run folder")
     seed: int = Field(0, ge=0, description="of splits, sampling and training")
@@ -153,8 +166,8 @@ class Config(Params):
             }.items():
                 if found != "none":
                     raise ValueError(
-                        f"{path}: found {found!r}, expected none: {self.train.balances} balances "
-                        "the classes itself; leave one of the two out"
+                        f"{path}: found {found!r}, expected none: {self.train.balances}; leave "
+                        "one of the two out"
                     )
         return self
 
@@ -271,10 +284,39 @@ class Config(Params):
 def load_config(path: str | Path) -> Config:
     """Reads and checks a YAML config; relative data paths become relative to the config's folder.
 
+    A config with a key `extends`, the path of another one relative to its own folder, has the
+    sections of that one but those that it states itself, and a name of its own.
+
     Raises:
       UserError: every mistake in it at once, each with its path, the value and what is allowed.
     """
-    path = Path(path)
+    return parse_config(_sections(Path(path), ()), str(path))
+
+
+def _sections(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
+    """What a file and those that it extends say, with data paths beside their own file."""
+    raw = _read(path)
+    here = path.resolve().parent
+    data = raw.get("data")
+    if isinstance(data, dict):
+        for key in ("path", "schema_file"):
+            if isinstance(data.get(key), str) and data[key]:
+                data[key] = _beside(here, data[key])
+    base = raw.pop("extends", None)
+    if base is None:
+        return raw
+    if not isinstance(base, str):
+        raise UserError(f"{path}: extends: found {_show(base)}; expected the path of a config")
+    seen = (*extended_by, path.resolve())
+    if (here / base).resolve() in seen:
+        raise UserError(f"{path}: extends: {base} extends this file itself; remove one of the two")
+    inherited = _sections(here / base, seen)
+    inherited.pop("name", None)  # two configs of one name would share runs and champion
+    return inherited | raw
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A YAML file's sections."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -289,16 +331,7 @@ def load_config(path: str | Path) -> Config:
         raise UserError(
             f"{path}: expected sections such as `name:` and `data:`, found {_show(raw)}"
         )
-    config = parse_config(raw, str(path))
-    data = config.data
-    here = path.resolve().parent
-    resolved = data.model_copy(
-        update={
-            "path": _beside(here, data.path),
-            "schema_file": data.schema_file and _beside(here, data.schema_file),
-        }
-    )
-    return config.model_copy(update={"data": resolved})
+    return raw
 
 
 def parse_config(raw: dict[str, Any], source: str) -> Config:

@@ -225,6 +225,33 @@ def test_data_paths_are_relative_to_the_config(tmp_path: Path) -> None:
     assert load_config(path).data.path == str(tmp_path / "data.csv")
 
 
+def test_a_config_extends_another(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "c.yaml").write_text(yaml.safe_dump(GOOD | {"seed": 3}))
+    path = tmp_path / "c.yaml"
+    path.write_text("extends: base/c.yaml\nname: other\nrebalance: {method: over}\n")
+    config = load_config(path)
+    assert config.data.path == str(tmp_path / "base" / "data.csv")
+    assert (config.name, config.seed, config.rebalance.method) == ("other", 3, "over")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("extends: c.yaml\nname: a\n", r"c\.yaml: extends: c\.yaml extends this file itself"),
+        ("extends: 3\nname: a\n", r"c\.yaml: extends: found 3; expected the path of a config"),
+        ("extends: none.yaml\nname: a\n", "none.yaml: no such config file"),
+        ("extends: good.yaml\n", "name: missing"),
+    ],
+)
+def test_what_cannot_be_extended_is_told(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "good.yaml").write_text(yaml.safe_dump(GOOD))
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=said):
+        load_config(path)
+
+
 def test_unknown_columns_are_told_with_the_nearest_ones() -> None:
     config = parse_config(_with("evaluate.slices", ["jobs", "kontakt"]), "c.yaml")
     with pytest.raises(UserError) as caught:
