@@ -153,13 +153,13 @@ class Writer:
         return Inputs(self._folder, self._names, self._counts)
 
 
-def rebalancer(inputs: Inputs, out: Path, method: str) -> Rebalancing:
-    """Rebalancer's executor on Beam's in-memory runner, to 1:1."""
+def rebalancer(inputs: Inputs, out: Path, method: str, **options: int) -> Rebalancing:
+    """Rebalancer's executor on Beam's in-memory runner, to 1:1 where the method counts."""
     outputs = {
         "examples": [_artifact(standard_artifacts.Examples, out / "examples")],
         "report": [_artifact(RebalanceReport, out / "report")],
     }
-    params = RebalanceParams.model_validate({"method": method})
+    params = RebalanceParams.model_validate({"method": method, **options})
     _executor(Executor).Do(
         inputs.artifacts, outputs, {"params": params.to_property(), "code_fingerprint": "x"}
     )

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-_NOT_CLAIMS = {"claims", "rebalancer_profile", "techniques"}
+_NOT_CLAIMS = {"claims", "learners", "rebalancer_profile", "techniques"}
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ import argparse
 import csv
 import gzip
 import os
+import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -132,6 +133,17 @@ def provide(name: str, folder: Path = DATA) -> bool:
     return True
 
 
+def extended(config: Path | None) -> Iterator[str]:
+    """The text of a configuration file and of those that it extends."""
+    while config is not None:
+        if not config.is_file():
+            raise DataError(f"there is no configuration file {config}")
+        text = config.read_text(encoding="utf-8")
+        yield text
+        base = re.search(r"^extends: *(\S+)", text, re.MULTILINE)
+        config = config.parent / base[1].strip("'\"") if base else None
+
+
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -144,9 +156,7 @@ def main() -> int:
             if name not in SOURCES:
                 raise DataError(f"there is no data set {name!r}, only {', '.join(SOURCES)}")
         if arguments.config:
-            if not arguments.config.is_file():
-                raise DataError(f"there is no configuration file {arguments.config}")
-            text = arguments.config.read_text(encoding="utf-8")
+            text = "".join(extended(arguments.config))
             names = [name for name in names if f"data/{name}.csv.gz" in text]
         for name in names:
             if provide(name):

@@ -28,19 +28,41 @@ class Decisions:
 
     @classmethod
     def listed(
-        cls, ids: np.ndarray, codes: np.ndarray, copies: np.ndarray, n_classes: int
+        cls,
+        ids: np.ndarray,
+        codes: np.ndarray,
+        copies: np.ndarray,
+        n_classes: int,
+        usual: np.ndarray | None = None,
     ) -> "Decisions":
-        """From the copies of all rows, their identities and classes, int64 [n] each."""
-        keys, first, rows = np.unique(_keys(ids, codes), return_index=True, return_counts=True)
-        order = np.argsort(_keys(ids, codes), kind="stable")
+        """From the copies of rows, their identities and classes, int64 [n] each.
+
+        These are all rows, or the `usual` copies int64 [n_classes] of the others are given.
+        """
+        keys, first, rows = np.unique(keys_of(ids, codes), return_index=True, return_counts=True)
+        order = np.argsort(keys_of(ids, codes), kind="stable")
         starts = np.cumsum(rows) - rows
         total = np.add.reduceat(copies[order], starts) if len(keys) else np.empty(0, np.int64)
         times, extra = np.divmod(total, rows)
         owner = codes[first]
         kept = np.bincount(owner, rows * (times > 0), n_classes)
-        usual = (kept * 2 >= np.bincount(owner, rows, n_classes)).astype(np.int64)
+        if usual is None:
+            usual = (kept * 2 >= np.bincount(owner, rows, n_classes)).astype(np.int64)
         odd = (times != usual[owner]) | (extra > 0)
         return cls(usual, keys[odd], times[odd], extra[odd])
+
+    @classmethod
+    def without(cls, keys: np.ndarray, rows: np.ndarray, n_classes: int) -> "Decisions":
+        """All rows once, but for some.
+
+        Args:
+          keys: uint64 [m], `keys_of` the rows that go, in any order.
+          rows: int64 [m], how many there are of that key.
+          n_classes: number of classes.
+        """
+        keys, first, gone = np.unique(keys, return_index=True, return_counts=True)
+        times, extra = np.divmod(rows[first] - gone, rows[first])
+        return cls(np.ones(n_classes, np.int64), keys, times, extra)
 
     def of(
         self, ids: np.ndarray, codes: np.ndarray
@@ -55,7 +77,7 @@ class Decisions:
           copies; keys; edge bool [n]: some of the rows of this key, `within` int64 [n], are written
           once more.
         """
-        keys = _keys(ids, codes)
+        keys = keys_of(ids, codes)
         copies, within = self.usual[codes], np.zeros(len(ids), np.int64)
         if len(self.keys):
             at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
@@ -65,7 +87,7 @@ class Decisions:
         return copies, keys, within > 0, within
 
 
-def _keys(ids: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def keys_of(ids: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """uint64 [n], one for each pair of identity and class."""
     with np.errstate(over="ignore"):
         return hashing.splitmix64(ids.view(np.uint64) + hashing.splitmix64(codes.astype(np.uint64)))

@@ -5,7 +5,7 @@ Plain functions over rows in one place, the same on Beam and in a notebook.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
@@ -15,14 +15,24 @@ from . import cells, selection, sketch
 from .features import Features
 from .params import RebalanceParams
 from .report import OutlierFindings, Rebalancing
-from .rows import Origin, Rows, Split
+from .rows import Origin, Rows, Split, Whole
 from .samplers import SAMPLERS
 from .samplers.base import Outcome, Sampler, Source, SplitSampler, SyntheticSampler
 from .samplers.combined import Combined
 from .synthesis import synthesise
 
-SPREADS: Final = ("smote", "smote_nc")
-"""Methods that need no class in one place: `spread` makes their rows by cells."""
+Way = Literal["place", "stream", "cells"]
+"""How a method sees the rows that it reads: in one place; as they stream past those that it holds
+(`stream`); or by cells of near rows (`spread`)."""
+SPREADS: Final = (
+    "smote",
+    "smote_nc",
+    "smote_tomek",
+    "smote_enn",
+    "tomek_links",
+    "edited_nearest_neighbours",
+)
+"""Methods that can go by cells."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +115,7 @@ def plan(
     classes: tuple[str, ...],
     features: Features,
     params: RebalanceParams,
-    spread: bool = False,
+    how: Way = "place",
 ) -> Plan:
     """Decides by class counts.
 
@@ -114,7 +124,7 @@ def plan(
       classes: all class names.
       features: what synthetic rows are made of.
       params: method, strategies, limits.
-      spread: whether synthetic rows are made by cells, so that no class has to fit in one place.
+      how: the method sees rows; what it sees in one place has to fit there.
 
     Raises:
       UserError: labels, strategy or features do not allow the method.
@@ -132,8 +142,10 @@ def plan(
         if isinstance(sampler, SyntheticSampler):
             grown = (after[name] - before[name] for name in classes)
             new = {code: n for code, n in enumerate(grown) if n > 0}
-        if not spread:
-            _must_fit(before, new, sampler.reads, classes, features, params)
+        if how != "cells":
+            names = _seen(before, after, params, how)
+            rows_seen = sum(before[name] for name in names)
+            must_fit(rows_seen, ", ".join(names), features, params, how)
     elif sampler.weighs:
         weights = rows / np.maximum([after[name] for name in classes], 1)
         weights[rows == 0] = 1.0
@@ -161,22 +173,31 @@ def megabytes(rows: int, features: Features) -> float:
     return 4 * features.values * rows / 2**20
 
 
-def must_spread(counts: Mapping[str, int], features: Features, params: RebalanceParams) -> bool:
-    """Whether the classes that grow are too large for one place and the method does without it.
+def way(counts: Mapping[str, int], features: Features, params: RebalanceParams) -> Way:
+    """In one place where what the method reads fits there; else as it does without that.
 
     Args:
       counts: class name -> rows before.
       features: what synthetic rows are made of.
       params: method, strategies, limits.
     """
-    if params.method not in SPREADS:
-        return False
+    sampler = SAMPLERS[params.method]
     try:
-        after = SAMPLERS[params.method].targets(counts, params)
+        after = sampler.targets(counts, params)
     except UserError:  # told by `plan`, of the rows that are there
-        return False
-    growing = sum(rows for name, rows in counts.items() if after[name] > rows)
-    return megabytes(growing, features) > params.memory_limit_mb
+        return "place"
+
+    def fits(how: Way, times: int = 1) -> bool:
+        rows = sum(counts[name] for name in _seen(counts, after, params, how))
+        return megabytes(times * rows, features) <= params.memory_limit_mb
+
+    if sampler.reads == "counts" or fits("place"):
+        return "place"
+    if params.method not in SPREADS:
+        return "place" if sampler.streams is None else "stream"
+    # Each round names no more rows than there are of the classes held.
+    streams = sampler.streams is not None and fits("stream", 1 + sampler.rounds)
+    return "stream" if streams else "cells"
 
 
 def planned_tally(made: Plan, classes: tuple[str, ...]) -> Tally:
@@ -195,11 +216,16 @@ def planned_tally(made: Plan, classes: tuple[str, ...]) -> Tally:
 
 
 def prepare(
-    rows: Rows, made: Plan, classes: tuple[str, ...], features: Features, params: RebalanceParams
+    rows: Rows,
+    made: Plan,
+    classes: tuple[str, ...],
+    features: Features,
+    params: RebalanceParams,
+    whole: Whole | None = None,
 ) -> Prepared:
     """The sources of the synthetic rows, from the rows that the sampler reads, in any order."""
     sampler = synthetic_sampler(params)
-    split = Split(rows.ordered(), classes, features, params.seed)
+    split = Split(rows.ordered(), classes, features, params.seed, whole)
     sources = sampler.sources(split, made.new, params)
     named = np.unique(
         np.concatenate([np.empty(0, np.int64), *(i for s in sources for i in (s.bases, s.pool))])
@@ -260,15 +286,22 @@ def decides(sampler: Sampler) -> bool:
 
 
 def decide(
-    rows: Rows, made: Plan, classes: tuple[str, ...], features: Features, params: RebalanceParams
+    rows: Rows,
+    made: Plan,
+    classes: tuple[str, ...],
+    features: Features,
+    params: RebalanceParams,
+    whole: Whole | None = None,
 ) -> tuple[Rows, Outcome]:
-    """What becomes of all rows, given in any order: in canonical order, with their copies.
+    """What becomes of rows, given in any order: in canonical order, with their copies.
+
+    Where there is a `whole`, these are the rows that matter, and others are as `usual_copies`.
 
     Raises:
       UserError: the rows do not allow it, or a class would lose all of its rows.
     """
     sampler = SAMPLERS[params.method]
-    split = Split(rows.ordered(), classes, features, params.seed)
+    split = Split(rows.ordered(), classes, features, params.seed, whole)
     if isinstance(sampler, Combined):
         outcome = _combined(sampler, split, made, params)
     elif isinstance(sampler, SplitSampler):
@@ -276,6 +309,11 @@ def decide(
     else:
         raise TypeError(f"{params.method} does not decide on rows")
     return split.rows, outcome
+
+
+def usual_copies(made: Plan, classes: tuple[str, ...]) -> np.ndarray:
+    """int64 [n_classes], copies of a row that does not matter: of a class that is cut, 0."""
+    return np.array([made.after[name] >= made.before[name] for name in classes], np.int64)
 
 
 def outcome_tally(rows: Rows, outcome: Outcome, made: Plan, classes: tuple[str, ...]) -> Tally:
@@ -287,9 +325,35 @@ def outcome_tally(rows: Rows, outcome: Outcome, made: Plan, classes: tuple[str, 
     n = len(classes)
     kept = np.bincount(rows.codes, outcome.copies > 0, n).astype(np.int64)
     written = np.bincount(rows.codes, outcome.copies, n).astype(np.int64)
+    elsewhere = np.array([made.before[name] for name in classes])
+    elsewhere -= np.bincount(rows.codes, minlength=n)
+    kept += elsewhere * usual_copies(made, classes)
+    written += elsewhere * usual_copies(made, classes)
     added = np.zeros(n, np.int64)
     if outcome.synthetic is not None:
         added = np.bincount(outcome.synthetic.codes, minlength=n)
+    return counted_tally(made, classes, kept, written, added)
+
+
+def counted_tally(
+    made: Plan,
+    classes: tuple[str, ...],
+    kept: np.ndarray,
+    written: np.ndarray,
+    added: np.ndarray,
+) -> Tally:
+    """Of a method whose rows decide.
+
+    Args:
+      made: what was planned.
+      classes: all class names.
+      kept: int64 [n_classes], real rows that are written.
+      written: the same, with their copies.
+      added: int64 [n_classes], synthetic rows.
+
+    Raises:
+      UserError: a class has lost all of its rows.
+    """
     after = written + added
     rest = dict(zip(classes, after.tolist(), strict=True))
     lost = [name for name in classes if made.before[name] and not rest[name]]
@@ -356,25 +420,27 @@ def _must_not_outgrow(
         )
 
 
-def _must_fit(
-    made: Mapping[str, int],
-    new: Mapping[int, int],
-    reads: str,
-    classes: tuple[str, ...],
-    features: Features,
-    params: RebalanceParams,
-) -> None:
-    """What a sampler looks at in one place has to fit there."""
-    seen = list(classes) if reads == "split" else [classes[code] for code in new]
-    needed = megabytes(sum(made[name] for name in seen), features)
+def _seen(
+    before: Mapping[str, int], after: Mapping[str, int], params: RebalanceParams, how: Way
+) -> list[str]:
+    """The classes of which a sampler sees all rows in one place."""
+    sampler = SAMPLERS[params.method]
+    if how == "stream":
+        return sampler.held(before, after)
+    return [name for name in before if sampler.reads == "split" or after[name] > before[name]]
+
+
+def must_fit(rows: int, what: str, features: Features, params: RebalanceParams, how: Way) -> None:
+    """Raises UserError where so many rows, said to be `what`, do not fit in one place."""
+    needed = megabytes(rows, features)
     if needed > params.memory_limit_mb:
-        others = (
-            "give `counts` to go by cells, or use over or under"
-            if params.method in SPREADS
-            else f"or use a method that works past it: {', '.join(SPREADS)}, over, under"
-        )
+        others = f"or use a method that works past it: {', '.join(SPREADS)}, over, under"
+        if how == "stream":
+            others = "or use over or under"
+        elif params.method in SPREADS or SAMPLERS[params.method].streams is not None:
+            others = "give `counts` to do with less, or use over or under"
         raise UserError(
             f"rebalance.memory_limit_mb: {params.memory_limit_mb} MB do not hold the "
-            f"{needed:.0f} MB of {', '.join(seen)} that '{params.method}' searches in one "
+            f"{needed:.0f} MB of {what} that '{params.method}' searches in one "
             f"place; raise the limit if there is memory, {others}"
         )

@@ -4,8 +4,8 @@ The examples are read once to count classes and hashes, and once to write. The s
 to its write, so rows that are only kept, copied or dropped never cross a stage: their framed bytes
 travel from file to file, and nothing but label and row identity is parsed. What crosses stages are
 counts, the few rows at the edge of a selection, and the features that a sampler has to see in one
-place: of the classes that grow, or (one read more) of all rows. Where the classes that grow are too
-large for that, SMOTE goes by cells (`spread`): two reads more, and one for the cells.
+place: of the classes that grow, or (one read more) of all rows. Where those are too large for that,
+some methods go by cells (`spread`), with three reads more to make rows and three to clean.
 """
 
 import uuid
@@ -32,22 +32,25 @@ from .plan import (
     Plan,
     Prepared,
     Tally,
+    Way,
     allowed_targets,
     decide,
     decides,
-    must_spread,
     outcome_tally,
     plan,
     planned_tally,
     prepare,
     synthetic_sampler,
+    usual_copies,
+    way,
 )
 from .reading import BlockParser, Job, Layout, has_row_id, rows_of
 from .report import Rebalancing
 from .rows import Rows
 from .samplers import SAMPLERS
 from .screening import screened
-from .spread import spread_synthetic
+from .spread import spread
+from .stream import Seen, streamed
 from .synthesis import synthesise
 
 _TASK_ROWS = 1 << 16
@@ -92,8 +95,8 @@ def rebalance(
       features: what synthetic rows are made of; samplers that copy take rows as they are.
       params: method, strategies, limits, seed.
       counts: class name -> rows, where that is known: what they do not allow is told before the
-        files are read, and smote and smote_nc go by cells if the classes that grow do not fit
-        memory_limit_mb, which is an error otherwise.
+        files are read, and a method that can (`SPREADS`) goes by cells where what it reads does
+        not fit memory_limit_mb, which is an error otherwise.
 
     Raises:
       UserError: strategy, labels or features do not allow it; the message says which.
@@ -105,14 +108,14 @@ def rebalance(
         allowed_targets(counts, features, params)
     progress.say(f"{params.method}: reading {len(files)} files")
     path = f"{directory.rstrip('/')}.tally-{uuid.uuid4().hex}"
-    spread = counts is not None and must_spread(counts, features, params)
+    how = "place" if counts is None else way(counts, features, params)
     with _user_errors(), make_pipeline() as pipeline:
 
         def read(step: str) -> beam.PCollection:
             paths = pipeline | f"{step}Files" >> beam.Create(list(files))
             return paths | f"{step}Read" >> beam.FlatMap(read_frames)
 
-        result = rebalanced(read, job, spread)
+        result = rebalanced(read, job, how)
         rows = result.examples | "Write" >> examples_io.WriteExamples(directory)
         _ = (
             rows
@@ -125,14 +128,14 @@ def rebalance(
     return tally.report(job.params, "feature" if found else "computed")
 
 
-def rebalanced(read: Callable[[str], beam.PCollection], job: Job, spread: bool = False) -> Result:
+def rebalanced(read: Callable[[str], beam.PCollection], job: Job, how: Way = "place") -> Result:
     """Builds the graph.
 
     Args:
       read: gives the examples as Frames, for the step of that name; called once for each time
         that they are read.
       job: what is to be done.
-      spread: whether synthetic rows are made by cells, which `must_spread` tells.
+      how: the method sees rows, as `way` tells.
     """
     sampler = SAMPLERS[job.params.method]
     findings = None
@@ -142,17 +145,28 @@ def rebalanced(read: Callable[[str], beam.PCollection], job: Job, spread: bool =
         read("Count")
         | "Observe" >> beam.ParDo(_Observe(job))
         | "Sketch" >> beam.CombineGlobally(SketchFn(len(job.layout.classes)))
-        | "Plan" >> beam.Map(_plan, job, spread)
+        | "Plan" >> beam.Map(_plan, job, how)
     )
     tally = planned | "Tally" >> beam.Map(planned_tally, job.layout.classes)
     decisions = None
     made: list[beam.PCollection] = []
-    if sampler.reads == "split":
-        looked = (
-            read("Look")
-            | "Look" >> beam.ParDo(_Look(job), AsSingleton(planned))
-            | "GatherSplit" >> beam.GroupByKey()
-        )
+    if how == "cells":
+        spread_rows = spread(read, planned, tally, job)
+        tally = spread_rows.tally
+        if spread_rows.decisions is not None:
+            decisions = AsSingleton(spread_rows.decisions)
+        if spread_rows.synthetic is not None:
+            made.append(spread_rows.synthetic)
+    elif sampler.reads == "split":
+        if how == "stream":
+            looked = streamed(read, planned, job)
+        else:
+            looked = (
+                read("Look")
+                | "Look" >> beam.ParDo(_Look(job), AsSingleton(planned))
+                | "GatherSplit" >> beam.GroupByKey()
+                | "Seen" >> beam.Map(_all)
+            )
         if decides(sampler):
             decided = looked | "Decide" >> beam.ParDo(
                 _Decide(job), AsSingleton(planned)
@@ -162,19 +176,15 @@ def rebalanced(read: Callable[[str], beam.PCollection], job: Job, spread: bool =
         else:
             frames, tally = _synthetic(looked, planned, tally, job)
             made.append(frames)
-    gathers = sampler.reads == "classes" and not spread
+    gathers = sampler.reads == "classes" and how == "place"
     copied = read("Copy") | "Copy" >> beam.ParDo(
         _Copy(job, gathers), AsSingleton(planned), decisions
     ).with_outputs(_EDGE, _BASES, main=_MAIN)
     settled = copied[_EDGE] | "GroupEdges" >> beam.GroupByKey() | "Settle" >> beam.Map(_settle)
     if gathers:
-        gathered = copied[_BASES] | "GatherClasses" >> beam.GroupByKey()
+        gathered = copied[_BASES] | "GatherClasses" >> beam.GroupByKey() | "Seen" >> beam.Map(_all)
         frames, tally = _synthetic(gathered, planned, tally, job)
         made.append(frames)
-    elif spread:
-        frames, recall = spread_synthetic(read, planned, job)
-        made.append(frames)
-        tally = tally | "WithRecall" >> beam.Map(_with_recall, AsDict(recall), job.layout.classes)
     if findings is not None:
         tally = tally | "WithOutliers" >> beam.Map(Tally.screened, AsSingleton(findings))
     return Result((copied[_MAIN], settled, *made), tally)
@@ -196,8 +206,8 @@ def _synthetic(
     return frames, tally
 
 
-def _plan(found: sketch.Sketch, job: Job, spread: bool) -> Plan:
-    return plan(found, job.layout.classes, job.features, job.params, spread)
+def _plan(found: sketch.Sketch, job: Job, how: Way) -> Plan:
+    return plan(found, job.layout.classes, job.features, job.params, how)
 
 
 class _Observe(beam.DoFn):
@@ -307,9 +317,12 @@ def _settle(group: tuple[str, Iterable[_Edge]]) -> Frames:
     return weighted_frames(frames, np.full(len(frames), parts[0].weight))
 
 
-def _prepare(group: tuple[str, Iterable[Rows]], job: Job, made: Plan) -> Prepared:
-    rows = Rows.concatenated(list(group[1]))
-    return prepare(rows, made, job.layout.classes, job.features, job.params)
+def _all(group: tuple[str, Iterable[Rows]]) -> Seen:
+    return Seen(Rows.concatenated(list(group[1])), None)
+
+
+def _prepare(seen: Seen, job: Job, made: Plan) -> Prepared:
+    return prepare(seen.rows, made, job.layout.classes, job.features, job.params, seen.whole)
 
 
 def _tasks(prepared: Prepared) -> Iterator[tuple[int, int, int]]:
@@ -331,17 +344,17 @@ def _synthesise(
 
 
 class _Decide(beam.DoFn):
-    """All rows -> Decisions; synthetic rows as Frames; the Tally."""
+    """Seen -> Decisions; synthetic rows as Frames; the Tally."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
 
-    def process(self, group: tuple[str, Iterable[Rows]], made: Plan) -> Iterator[Any]:
-        classes = self._job.layout.classes
-        rows = Rows.concatenated(list(group[1]))
-        rows, outcome = decide(rows, made, classes, self._job.features, self._job.params)
+    def process(self, seen: Seen, made: Plan) -> Iterator[Any]:
+        classes, features, params = self._job.layout.classes, self._job.features, self._job.params
+        rows, outcome = decide(seen.rows, made, classes, features, params, seen.whole)
         yield TaggedOutput(_TALLY, outcome_tally(rows, outcome, made, classes))
-        decisions = Decisions.listed(rows.ids, rows.codes, outcome.copies, len(classes))
+        usual = None if seen.whole is None else usual_copies(made, classes)
+        decisions = Decisions.listed(rows.ids, rows.codes, outcome.copies, len(classes), usual)
         yield TaggedOutput(_DECISIONS, decisions)
         made_up = outcome.synthetic
         if made_up is None:

@@ -97,6 +97,22 @@ class Origin(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Whole:
+    """What is known of all rows of a split of which a sampler has only those that matter.
+
+    Attributes:
+      rows: int64 [n_classes], rows of each class.
+      counts: what the sampler's `counter` gave of all rows together.
+      sample: the sampler's `sample_rows` with the smallest hashes, in canonical order; None where
+        it wants none.
+    """
+
+    rows: np.ndarray
+    counts: tuple[np.ndarray, ...] = ()
+    sample: Rows | None = None
+
+
+@dataclass(frozen=True)
 class Split:
     """Rows that a sampler looks at in one place: of the whole split, or of some classes.
 
@@ -105,15 +121,24 @@ class Split:
       classes: all class names; a class's code is its index.
       features: which columns are numeric, categorical, weight.
       seed: of everything that is drawn.
+      whole: None where the rows are all that the sampler reads.
     """
 
     rows: Rows
     classes: tuple[str, ...]
     features: Features
     seed: int
+    whole: Whole | None = None
 
     def __len__(self) -> int:
         return len(self.rows.ids)
+
+    @property
+    def class_rows(self) -> np.ndarray:
+        """int64 [n_classes], rows of each class, those that are elsewhere among them."""
+        if self.whole is not None:
+            return self.whole.rows
+        return np.bincount(self.rows.codes, minlength=len(self.classes))
 
     def of_class(self, code: int) -> np.ndarray:
         """int64 [m], indices of a class's rows, ascending."""

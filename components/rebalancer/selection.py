@@ -92,6 +92,18 @@ def uses_of(ids: np.ndarray, n: int, seed: int) -> np.ndarray:
     return uses
 
 
+def sample_of(ids: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """int64 [<= n], ascending: the n rows with the smallest hashes, of equal ones the first.
+
+    Args:
+      ids: int64 [m], identities in canonical order.
+      n: rows, at most.
+      seed: of the hashes.
+    """
+    words = hashing.keyed(ids, seed, "sample")
+    return np.sort(np.argsort(words, kind="stable")[:n])
+
+
 def apportioned(weights: np.ndarray, n: int, words: np.ndarray) -> np.ndarray:
     """int64 [m], proportional to weights and n in all, by the method of largest remainders.
 

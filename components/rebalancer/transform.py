@@ -8,15 +8,17 @@ from .. import examples_io
 from ..tfrecord import Frames
 from .features import Features
 from .params import RebalanceParams
-from .plan import allowed_targets, must_spread
+from .plan import allowed_targets, way
 from .reading import Job, Layout
 from .rebalance import rebalanced
+from .samplers import SAMPLERS
+from .samplers.combined import Combined
 
 
 class RebalanceExamples(beam.PTransform):
     """Rebalances a PCollection of serialized tf.Examples (bytes); gives one of the same sort.
 
-    The same rows come out as Rebalancer writes. The input is read two or three times: a collection
+    The same rows come out as Rebalancer writes. The input is read two to eight times: a collection
     that is expensive to make is better written to files first.
 
     Example:
@@ -54,7 +56,7 @@ class RebalanceExamples(beam.PTransform):
         super().__init__()
         if counts is not None:
             allowed_targets(counts, features, params)
-        self._spread = counts is not None and must_spread(counts, features, params)
+        self._how = "place" if counts is None else way(counts, features, params)
         self._job = Job(Layout(label, tuple(classes), has_row_id), features, params)
 
     def expand(self, examples: beam.PCollection) -> beam.PCollection:
@@ -64,7 +66,16 @@ class RebalanceExamples(beam.PTransform):
             | "Batch" >> beam.BatchElements(min_batch_size=1024, max_batch_size=8192)
             | "Frame" >> beam.Map(examples_io.framed)
         )
-        result = rebalanced(lambda step: blocks, self._job, self._spread)
+        combined = isinstance(SAMPLERS[self._job.params.method], Combined)
+
+        def read(step: str) -> beam.PCollection:
+            if not (combined and self._how == "cells"):
+                return blocks
+            # Beam's local runner waits for ever to flatten what comes of a collection that a stage
+            # after it reads, too.
+            return blocks | f"{step}Own" >> beam.Reshuffle()
+
+        result = rebalanced(read, self._job, self._how)
         return (
             result.examples | "All" >> beam.Flatten() | "Unframe" >> beam.FlatMap(Frames.payloads)
         )

@@ -23,7 +23,7 @@ def test_no_stale_schema_is_left() -> None:
     assert have == {name for name in schemas.files() if name.startswith("schemas/")}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda p: p.stem)
 def test_the_demo_configs_satisfy_the_schema(path: Path) -> None:
     schema = json.loads((ROOT / "schemas" / "config.schema.json").read_text())
     jsonschema.validate(json.loads(json.dumps(yaml.safe_load(path.read_text()))), schema)

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
+import numpy as np
+
 from ... import hashing
 from ...errors import UserError
 from ..params import RebalanceParams
 from ..rows import Split
 from ..selection import apportioned
-from .base import Reads, Source, register
+from .base import Ask, Reads, Source, register
 from .borderline_smote import strangers
 from .smote import Smote
 
@@ -28,6 +30,11 @@ class Adasyn(Smote):
 
     name = "adasyn"
     reads: ClassVar[Reads] = "split"
+    streams = ("asks",)
+
+    def asks(self, held: Split, params: RebalanceParams) -> list[Ask]:
+        """The k nearest of all rows."""
+        return [Ask(np.arange(len(held)), np.arange(len(held.classes)), params.k_neighbors)]
 
     def sources(
         self, split: Split, new: Mapping[int, int], params: RebalanceParams

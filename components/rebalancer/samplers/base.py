@@ -9,7 +9,7 @@ differ in what they have to see:
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
@@ -27,6 +27,25 @@ SAMPLERS: dict[str, "Sampler"] = {}
 """method -> its sampler."""
 
 Reads = Literal["counts", "classes", "split"]
+Stream = Literal["asks", "ranks", "counter"]
+
+
+class Ask(NamedTuple):
+    """Rows whose nearest ones a sampler has to see.
+
+    Attributes:
+      rows: int64 [q], row indices.
+      among: int64 [c], classes that are looked through, by index.
+      k: how many of them, each row itself left out.
+    """
+
+    rows: np.ndarray
+    among: np.ndarray
+    k: int
+
+
+Counter = Callable[[Split], tuple[np.ndarray, ...]]
+"""Gives int64 arrays, to be added up over all rows."""
 
 
 class Sampler(ABC):
@@ -41,12 +60,19 @@ class Sampler(ABC):
       reads: 'counts': class counts alone decide; 'classes': it sees the rows of the classes that
         grow; 'split': it sees all rows.
       weighs: whether a row that is kept counts for those of its class that were dropped.
+      streams: for a sampler that reads 'split', what it has to see of all rows beside those `held`
+        to decide as if it saw them all: by which of its methods. None: it has to see them all.
+      rounds: how often it `asks`, from the second time on with the rows that it was given.
+      sample_rows: rows of all that it has to see in any case, by hash.
     """
 
     name: ClassVar[str]
     kind: ClassVar[Kind] = "prior_only"
     reads: ClassVar[Reads] = "counts"
     weighs: ClassVar[bool] = False
+    streams: ClassVar[tuple[Stream, ...] | None] = None
+    rounds: ClassVar[int] = 1
+    sample_rows: ClassVar[int] = 0
 
     @abstractmethod
     def targets(self, counts: Mapping[str, int], params: RebalanceParams) -> dict[str, int]:
@@ -63,6 +89,33 @@ class Sampler(ABC):
         Here: where the strategy does not fit the counts.
         """
         self.targets(counts, params)
+
+    def held(self, before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
+        """Classes of which all rows have to be in one place: here those that grow."""
+        return [name for name in before if after[name] > before[name]]
+
+    def asks(self, held: Split, params: RebalanceParams) -> list[Ask]:
+        """Rows of `held`, or of those last given, whose nearest ones have to be there, too."""
+        raise TypeError(f"{self.name} asks for no rows")
+
+    def ranks(self, held: Split, rows: Split, params: RebalanceParams) -> np.ndarray:
+        """float64 [n], by which the first `targets` of each class have to be there.
+
+        Args:
+          held: rows of the classes `held`.
+          rows: n others, of one class.
+          params: the sampler's.
+        """
+        raise TypeError(f"{self.name} ranks no rows")
+
+    def counter(self, held: Split, params: RebalanceParams) -> Counter:
+        """Counts of all rows, summed in `Whole.counts`.
+
+        Args:
+          held: rows of the classes `held`, with the sample in `whole`.
+          params: the sampler's.
+        """
+        raise TypeError(f"{self.name} counts no rows")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from ..neighbors import Space, nearest
 from ..params import RebalanceParams
 from ..rows import Split
 from ..selection import uses_of
-from .base import Reads, Source, register
+from .base import Ask, Reads, Source, register
 from .smote import Smote
 
 
@@ -31,6 +31,11 @@ class BorderlineSmote1(Smote):
 
     name = "borderline_smote_1"
     reads: ClassVar[Reads] = "split"
+    streams = ("asks",)
+
+    def asks(self, held: Split, params: RebalanceParams) -> list[Ask]:
+        """The m nearest of all rows, which tell the danger."""
+        return [Ask(np.arange(len(held)), np.arange(len(held.classes)), params.m_neighbors)]
 
     def check(self, counts: Mapping[str, int], features: Features, params: RebalanceParams) -> None:
         """As for SMOTE, and there are enough rows to tell the danger."""
@@ -87,6 +92,14 @@ class BorderlineSmote2(BorderlineSmote1):
     """
 
     name = "borderline_smote_2"
+
+    def asks(self, held: Split, params: RebalanceParams) -> list[Ask]:
+        """And the nearest row of another class."""
+        others = [
+            Ask(held.of_class(code), np.delete(np.arange(len(held.classes)), code), 1)
+            for code in np.unique(held.rows.codes)
+        ]
+        return [*super().asks(held, params), *others]
 
     def of_class(self, split: Split, code: int, n: int, params: RebalanceParams) -> list[Source]:
         """Two sources, which use each base equally often taken together."""

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,7 +20,13 @@ class NeighborCleaning(CleaningSampler):
     A row is left out of its own neighbours by index, and equally far ones are taken in row order.
     imbalanced-learn drops the first neighbour found instead, which for rows that are equal may be
     the other one.
+
+    Attributes:
+      mutual: whether a row goes only if its nearest row's nearest disagrees with that one and is
+        the row itself.
     """
+
+    mutual: ClassVar[bool] = False
 
     def check(self, counts: Mapping[str, int], features: Features, params: RebalanceParams) -> None:
         """Every feature is numeric, and the strategy names classes."""
@@ -46,6 +53,20 @@ class NeighborCleaning(CleaningSampler):
           params: neighbours.
         """
 
+    @abstractmethod
+    def looks_at(self, params: RebalanceParams) -> int:
+        """Neighbours of each row that have a say."""
+
+    @abstractmethod
+    def disagrees(self, own: np.ndarray, near: np.ndarray, params: RebalanceParams) -> np.ndarray:
+        """bool [q], rows with which their nearest disagree.
+
+        Args:
+          own: int64 [q], classes of the rows.
+          near: int64 [q, looks_at], those of their nearest rows.
+          params: how many have to.
+        """
+
 
 def must_be_distances(method: str, features: Features) -> None:
     """Raises UserError unless there are numeric features and no others."""
@@ -64,8 +85,7 @@ def must_be_distances(method: str, features: Features) -> None:
 
 def rows_by_class(split: Split) -> dict[str, int]:
     """Class name -> rows, for every class."""
-    rows = np.bincount(split.rows.codes, minlength=len(split.classes))
-    return dict(zip(split.classes, rows.tolist(), strict=True))
+    return dict(zip(split.classes, split.class_rows.tolist(), strict=True))
 
 
 def must_leave_each_class(
@@ -79,7 +99,7 @@ def must_leave_each_class(
       params: the method is named.
       instead: what to do, told in the message.
     """
-    left = np.bincount(split.rows.codes[~gone], minlength=len(split.classes))
+    left = split.class_rows - np.bincount(split.rows.codes[gone], minlength=len(split.classes))
     for code, (name, rows) in enumerate(rows_by_class(split).items()):
         if rows and not left[code]:
             raise UserError(

@@ -38,14 +38,20 @@ class EditedNearestNeighbours(NeighborCleaning):
         """bool [n], rows of these classes with which their neighbours disagree."""
         of = split.rows.codes
         rows = np.flatnonzero(np.isin(of, codes))
-        near = of[nearest(Space(split.numeric), k=params.n_neighbors, queries=rows)[0]]
-        if params.kind_sel == "all":
-            stay = (near == of[rows, None]).all(axis=1)
-        else:
-            stay = most_frequent(np.sort(near, axis=1)) == of[rows]
+        near = of[nearest(Space(split.numeric), self.looks_at(params), queries=rows)[0]]
         gone = np.zeros(len(split), bool)
-        gone[rows[~stay]] = True
+        gone[rows] = self.disagrees(of[rows], near, params)
         return gone
+
+    def looks_at(self, params: RebalanceParams) -> int:
+        """`n_neighbors`."""
+        return params.n_neighbors
+
+    def disagrees(self, own: np.ndarray, near: np.ndarray, params: RebalanceParams) -> np.ndarray:
+        """By `kind_sel`."""
+        if params.kind_sel == "all":
+            return (near != own[:, None]).any(axis=1)
+        return most_frequent(np.sort(near, axis=1)) != own
 
 
 def must_have_neighbors(rows: int, params: RebalanceParams) -> None:

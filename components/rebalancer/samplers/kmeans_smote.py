@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -11,12 +12,14 @@ from threadpoolctl import threadpool_limits
 
 from ... import hashing
 from ...errors import UserError
+from ..brute import closest
 from ..features import Features
 from ..neighbors import Space, nearest
 from ..params import RebalanceParams
 from ..rows import Split
-from ..selection import apportioned, uses_of
-from .base import Reads, Source, register
+from ..selection import apportioned, sample_of, uses_of
+from .base import Counter, Reads, Source, register
+from .cleaning import rows_by_class
 from .smote import Smote
 
 _MOST_CLUSTERS = 500
@@ -32,7 +35,8 @@ class KMeansSmote(Smote):
     are more than k_neighbors. The threshold is, unless given, half the class's share of all
     synthetic rows, as imbalanced-learn's 'auto': one half for two classes, as in the paper. With
     one cluster alone there is none. Clusters get rows by their sparsity, exactly as many in all as
-    were asked for (imbalanced-learn rounds each up).
+    were asked for (imbalanced-learn rounds each up). Of more than 131,072 rows the clusters are
+    found among those with the smallest hashes; then each row goes to its nearest centre.
 
     References:
       Last, Douzas and Bacao, "Oversampling for Imbalanced Learning Based on K-Means and SMOTE",
@@ -41,6 +45,29 @@ class KMeansSmote(Smote):
 
     name = "kmeans_smote"
     reads: ClassVar[Reads] = "split"
+    streams = ("counter",)
+    sample_rows = 1 << 17
+
+    def counter(self, held: Split, params: RebalanceParams) -> Counter:
+        """int64 [n_clusters], rows of all in each cluster."""
+        clusters = self.clusters(held, params)
+        return lambda split: (clusters.sizes(split.numeric),)
+
+    def clusters(self, split: Split, params: RebalanceParams) -> "Clusters":
+        """Of all rows, found in a sample of them."""
+        n_clusters = params.n_clusters
+        if n_clusters is None:
+            before = rows_by_class(split)
+            growing = self.held(before, self.targets(before, params))
+            smallest = min(before[name] for name in growing)
+            n_clusters = default_clusters(sum(before.values()), smallest, params.k_neighbors)
+        if split.whole is None:
+            index = sample_of(split.rows.ids, self.sample_rows, split.seed)
+            sample = split.numeric[index]
+        else:
+            assert split.whole.sample is not None
+            sample = replace(split, rows=split.whole.sample).numeric
+        return Clusters(sample, n_clusters, split.seed)
 
     def check(self, counts: Mapping[str, int], features: Features, params: RebalanceParams) -> None:
         """As for SMOTE, and there are no more clusters than rows."""
@@ -59,26 +86,31 @@ class KMeansSmote(Smote):
         Raises:
           UserError: a class has no cluster to grow in.
         """
-        smallest = min(len(split.of_class(code)) for code in new)
-        n_clusters = params.n_clusters or default_clusters(len(split), smallest, params.k_neighbors)
-        labels = clusters_of(split.numeric, n_clusters, split.seed)
+        if not new:
+            return []
+        clusters = self.clusters(split, params)
+        labels = clusters.of(split.numeric)
+        sizes = (
+            split.whole.counts[0] if split.whole else np.bincount(labels, minlength=len(clusters))
+        )
         found: list[Source] = []
         for code, n in new.items():
             threshold = params.cluster_balance_threshold
             if threshold is None:
                 threshold = n / sum(new.values()) / 2
-            if n_clusters == 1:
+            if len(clusters) == 1:
                 threshold = 0.0
-            pools = growing(split, code, labels, threshold, params.k_neighbors)
+            rows = split.of_class(code)
+            pools = growing(rows, labels[rows], sizes, threshold, params.k_neighbors)
             if not pools:
                 raise UserError(
-                    f"rebalance.method: '{self.name}' found no cluster of {n_clusters} with more "
-                    f"than {params.k_neighbors} rows of class {split.classes[code]} and a share of "
-                    f"at least {threshold:g} of it; use a lower cluster_balance_threshold or "
-                    "k_neighbors, another n_clusters, or smote"
+                    f"rebalance.method: '{self.name}' found no cluster of {len(clusters)} with "
+                    f"more than {params.k_neighbors} rows of class {split.classes[code]} and a "
+                    f"share of at least {threshold:g} of it; use a lower cluster_balance_threshold "
+                    "or k_neighbors, another n_clusters, or smote"
                 )
             weights = shares([log_sparsity(split, pool) for pool in pools])
-            rows = apportioned(weights, n, np.arange(len(pools)))
+            shared = apportioned(weights, n, np.arange(len(pools)))
             found += [
                 Source(
                     code,
@@ -88,7 +120,7 @@ class KMeansSmote(Smote):
                     params.k_neighbors,
                     self.name,
                 )
-                for pool, wanted in zip(pools, rows.tolist(), strict=True)
+                for pool, wanted in zip(pools, shared.tolist(), strict=True)
                 if wanted
             ]
         return found
@@ -109,34 +141,49 @@ def default_clusters(n: int, smallest: int, k: int) -> int:
     return max(1, min(math.isqrt(n // 2), smallest // (2 * (k + 1)), _MOST_CLUSTERS))
 
 
-def clusters_of(numeric: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
-    """int64 [n]: the cluster of each row of `numeric` float32 [n, d], by mini-batch k-means."""
-    state = int(hashing.text_hash(f"{seed}/kmeans_smote") >> np.uint64(32))
-    search = MiniBatchKMeans(n_clusters, random_state=state, n_init=1)
-    # Centred, since distances are computed as |x|**2 - 2xy + |y|**2 in float32.
-    centred = numeric - numeric.mean(axis=0, dtype=np.float64).astype(np.float32)
-    # With several threads sums are rounded differently from run to run.
-    with threadpool_limits(limits=1):
-        return np.asarray(search.fit_predict(centred), np.int64)
+class Clusters:
+    """Clusters of rows, by mini-batch k-means."""
+
+    def __init__(self, numeric: np.ndarray, n_clusters: int, seed: int) -> None:
+        """Finds them among `numeric` float32 [m, d]."""
+        state = int(hashing.text_hash(f"{seed}/kmeans_smote") >> np.uint64(32))
+        self._means = MiniBatchKMeans(n_clusters, random_state=state, n_init=1)
+        # Centred, since distances are computed as |x|**2 - 2xy + |y|**2 in float32.
+        self._middle = numeric.mean(axis=0, dtype=np.float64).astype(np.float32)
+        # With several threads sums are rounded differently from run to run.
+        with threadpool_limits(limits=1):
+            self._means.fit(numeric - self._middle)
+
+    def __len__(self) -> int:
+        return len(self._means.cluster_centers_)
+
+    def of(self, numeric: np.ndarray) -> np.ndarray:
+        """int64 [n], the cluster of each row of `numeric` float32 [n, d]."""
+        # Not `predict`, whose rounding depends on how many rows there are.
+        near, _ = closest(numeric - self._middle, self._means.cluster_centers_, k=1)
+        return near[:, 0]
+
+    def sizes(self, numeric: np.ndarray) -> np.ndarray:
+        """int64 [n_clusters], rows in each."""
+        return np.bincount(self.of(numeric), minlength=len(self))
 
 
 def growing(
-    split: Split, code: int, labels: np.ndarray, threshold: float, k: int
+    rows: np.ndarray, labels: np.ndarray, sizes: np.ndarray, threshold: float, k: int
 ) -> list[np.ndarray]:
-    """Row indices int64 of a class in each cluster that grows, by cluster.
+    """Those of the rows of a class that are in each cluster that grows, by cluster.
 
     Args:
-      split: all rows.
-      code: of the class.
-      labels: int64 [n], each row's cluster.
+      rows: int64 [m], row indices.
+      labels: int64 [m], their clusters.
+      sizes: int64 [n_clusters], rows of all classes in each.
       threshold: least share of the class in a cluster.
       k: the class has more rows in it than that.
     """
-    rows = split.of_class(code)
-    inside = np.bincount(labels[rows], minlength=labels.max() + 1)
-    share = inside / np.maximum(np.bincount(labels), 1)
+    inside = np.bincount(labels, minlength=len(sizes))
+    share = inside / np.maximum(sizes, 1)
     chosen = np.flatnonzero((inside > k) & (share >= threshold))
-    return [rows[labels[rows] == cluster] for cluster in chosen]
+    return [rows[labels == cluster] for cluster in chosen]
 
 
 def log_sparsity(split: Split, rows: np.ndarray) -> float:

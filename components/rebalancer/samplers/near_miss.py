@@ -1,7 +1,8 @@
 """NearMiss, versions 1 to 3."""
 
-from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -10,9 +11,9 @@ from ...errors import UserError
 from ..features import Features
 from ..neighbors import Space, nearest
 from ..params import RebalanceParams
-from ..rows import Split
+from ..rows import Rows, Split
 from ..strategy import under_targets
-from .base import CleaningSampler, register
+from .base import Ask, CleaningSampler, Stream, register
 from .cleaning import must_be_distances, rows_by_class
 
 _CELLS = 1 << 21
@@ -30,6 +31,18 @@ class NearMiss(CleaningSampler):
       Zhang and Mani, "kNN Approach to Unbalanced Data Distributions: A Case Study Involving
       Information Extraction", ICML 2003 workshop on learning from imbalanced datasets.
     """
+
+    streams: ClassVar[tuple[Stream, ...]] = ("ranks",)
+
+    def held(self, before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
+        """The minority."""
+        return [_smallest(before)]
+
+    def ranks(self, held: Split, rows: Split, params: RebalanceParams) -> np.ndarray:
+        """By the mean distance that decides."""
+        both = replace(held, rows=Rows.concatenated([held.rows, rows.rows]))
+        reference, others = np.split(np.arange(len(both)), [len(held)])
+        return self.distance(both, others, reference, params.n_neighbors)
 
     def targets(self, counts: Mapping[str, int], params: RebalanceParams) -> dict[str, int]:
         """As for undersampling; what is left is exactly that."""
@@ -59,7 +72,22 @@ class NearMiss(CleaningSampler):
                 gone[rows[rank[after[name] :]]] = True
         return gone
 
-    @abstractmethod
+    def distance(self, split: Split, rows: np.ndarray, reference: np.ndarray, k: int) -> np.ndarray:
+        """float64 [m]: sum of each row's distances to its k nearest of the minority.
+
+        Args:
+          split: has the rows.
+          rows: int64 [m], of one class.
+          reference: int64 [r], rows of the minority; r > k.
+          k: neighbours.
+        """
+        # The search leaves a row out of its own neighbours; here it counts, at distance 0.
+        others = k - 1 if rows[0] == reference[0] else k
+        if others == 0:
+            return np.zeros(len(rows))
+        _, distances = nearest(Space(split.numeric), k=others, queries=rows, among=reference)
+        return np.asarray(distances.sum(axis=1))
+
     def ranked(
         self, split: Split, rows: np.ndarray, reference: np.ndarray, wanted: int, k: int
     ) -> np.ndarray:
@@ -69,9 +97,10 @@ class NearMiss(CleaningSampler):
           split: all rows.
           rows: int64 [m], of one class, ascending.
           reference: int64 [r], rows of the minority class, ascending; r > k.
-          wanted: so many are kept, fewer than m.
+          wanted: so many are kept.
           k: neighbours.
         """
+        return np.argsort(self.distance(split, rows, reference, k), kind="stable")
 
 
 @register
@@ -80,12 +109,6 @@ class NearMiss1(NearMiss):
 
     name = "near_miss_1"
 
-    def ranked(
-        self, split: Split, rows: np.ndarray, reference: np.ndarray, wanted: int, k: int
-    ) -> np.ndarray:
-        """By distance to the nearest."""
-        return np.argsort(_to_nearest(split, rows, reference, k), kind="stable")
-
 
 @register
 class NearMiss2(NearMiss):
@@ -93,11 +116,16 @@ class NearMiss2(NearMiss):
 
     name = "near_miss_2"
 
-    def ranked(
-        self, split: Split, rows: np.ndarray, reference: np.ndarray, wanted: int, k: int
-    ) -> np.ndarray:
-        """By distance to the farthest."""
-        return np.argsort(_to_farthest(split, rows, reference, k), kind="stable")
+    def distance(self, split: Split, rows: np.ndarray, reference: np.ndarray, k: int) -> np.ndarray:
+        """To the farthest."""
+        to = split.numeric[reference].astype(np.float64)
+        total = np.empty(len(rows))
+        step = max(1, _CELLS // len(to))
+        for start in range(0, len(rows), step):
+            some = split.numeric[rows[start : start + step]].astype(np.float64)
+            farthest = np.partition(cdist(some, to), len(to) - k, axis=1)[:, len(to) - k :]
+            total[start : start + step] = np.sort(farthest, axis=1).sum(axis=1)
+        return total
 
 
 @register
@@ -112,6 +140,18 @@ class NearMiss3(NearMiss):
     """
 
     name = "near_miss_3"
+    streams = ("asks", "ranks")
+
+    def asks(self, held: Split, params: RebalanceParams) -> list[Ask]:
+        """The rows that the first step lists."""
+        counts = rows_by_class(held)
+        after = self.targets(counts, params)
+        reference = held.classes.index(_smallest(counts))
+        return [
+            Ask(held.of_class(reference), np.array([code]), params.n_neighbors)
+            for code, name in enumerate(held.classes)
+            if after[name] < counts[name] and code != reference
+        ]
 
     def ranked(
         self, split: Split, rows: np.ndarray, reference: np.ndarray, wanted: int, k: int
@@ -124,32 +164,10 @@ class NearMiss3(NearMiss):
         on_list = np.isin(rows, listed)
         distance = np.full(len(rows), np.inf)
         needed = on_list if len(listed) >= wanted else np.ones(len(rows), bool)
-        distance[needed] = _to_nearest(split, rows[needed], reference, k)
+        distance[needed] = self.distance(split, rows[needed], reference, k)
         return np.lexsort((np.where(on_list, -distance, distance), ~on_list))
 
 
 def _smallest(counts: Mapping[str, int]) -> str:
     """The class with the fewest rows, of those that have any."""
     return min((rows, name) for name, rows in counts.items() if rows)[1]
-
-
-def _to_nearest(split: Split, rows: np.ndarray, reference: np.ndarray, k: int) -> np.ndarray:
-    """float64 [m]: sum of each row's distances to its k nearest of `reference`."""
-    # The search leaves a row out of its own neighbours; here it counts, at distance 0.
-    others = k - 1 if rows[0] == reference[0] else k
-    if others == 0:
-        return np.zeros(len(rows))
-    _, distances = nearest(Space(split.numeric), k=others, queries=rows, among=reference)
-    return np.asarray(distances.sum(axis=1))
-
-
-def _to_farthest(split: Split, rows: np.ndarray, reference: np.ndarray, k: int) -> np.ndarray:
-    """float64 [m]: sum of each row's distances to its k farthest of `reference`."""
-    to = split.numeric[reference].astype(np.float64)
-    total = np.empty(len(rows))
-    step = max(1, _CELLS // len(to))
-    for start in range(0, len(rows), step):
-        some = split.numeric[rows[start : start + step]].astype(np.float64)
-        farthest = np.partition(cdist(some, to), len(to) - k, axis=1)[:, len(to) - k :]
-        total[start : start + step] = np.sort(farthest, axis=1).sum(axis=1)
-    return total

@@ -12,7 +12,7 @@ from ..features import Features
 from ..neighbors import Space
 from ..params import RebalanceParams
 from ..rows import Split
-from .base import Draws, Reads, Source, register
+from .base import Counter, Draws, Reads, Source, register
 from .interpolation import Interpolation, evenly
 from .smote_nc import voted
 
@@ -61,6 +61,17 @@ class SmoteN(Interpolation):
 
     name = "smote_n"
     reads: ClassVar[Reads] = "split"
+    streams = ("counter",)
+
+    def counter(self, held: Split, params: RebalanceParams) -> Counter:
+        """Of the values of each feature that held rows have: int64 [v, n_classes] rows of all."""
+        kinds = [np.unique(column) for column in held.categories.T]
+
+        def count(split: Split) -> tuple[np.ndarray, ...]:
+            columns = zip(kinds, split.categories.T, strict=True)
+            return tuple(value_counts(values, column, split) for values, column in columns)
+
+        return count
 
     def check_features(self, features: Features) -> None:
         """Raises UserError unless all features are categorical."""
@@ -119,16 +130,27 @@ class SmoteN(Interpolation):
 
 def value_tables(split: Split, rows: np.ndarray) -> tuple[ValueTable, ...]:
     """One for each categorical feature, of the values that `rows` int64 [m] have."""
-    n_classes = len(split.classes)
     tables = []
-    for column in split.categories.T:
+    for i, column in enumerate(split.categories.T):
         values = np.unique(column[rows])
-        at = np.minimum(np.searchsorted(values, column), len(values) - 1)
-        shared = values[at] == column
-        cells = at[shared] * n_classes + split.rows.codes[shared]
-        counts = np.bincount(cells, minlength=len(values) * n_classes).reshape(-1, n_classes)
+        if split.whole is None:
+            counts = value_counts(values, column, split)
+        else:
+            counts = split.whole.counts[i][np.isin(np.unique(column), values)]
         tables.append(ValueTable(values, counts / counts.sum(axis=1, keepdims=True)))
     return tuple(tables)
+
+
+def value_counts(values: np.ndarray, column: np.ndarray, split: Split) -> np.ndarray:
+    """int64 [v, n_classes]: rows of the split whose `column` int64 [n] has each of `values`.
+
+    `values` int64 [v] are ascending, at least one.
+    """
+    n_classes = len(split.classes)
+    at = np.minimum(np.searchsorted(values, column), len(values) - 1)
+    shared = values[at] == column
+    cells = at[shared] * n_classes + split.rows.codes[shared]
+    return np.bincount(cells, minlength=len(values) * n_classes).reshape(-1, n_classes)
 
 
 def distances(

@@ -16,8 +16,8 @@ from tfx_imbalance.components.rebalancer.params import RebalanceParams
 from tfx_imbalance.components.rebalancer.rows import Rows, Split
 from tfx_imbalance.components.rebalancer.samplers import kmeans_smote
 from tfx_imbalance.components.rebalancer.samplers.kmeans_smote import (
+    Clusters,
     KMeansSmote,
-    clusters_of,
     default_clusters,
     growing,
     log_sparsity,
@@ -86,7 +86,7 @@ class Recording(KMeansSMOTE):
 @pytest.mark.parametrize("threshold", [None, 0.0, 0.3])
 def test_clusters_weights_and_rows_are_theirs(threshold):
     split = make_split()
-    labels = clusters_of(split.numeric, 9, split.seed)
+    labels = clusters_of(split, split.seed)
     new = {0: 150, 2: 333}
     counts = np.bincount(split.rows.codes)
     theirs = Recording(
@@ -117,18 +117,23 @@ def test_clusters_weights_and_rows_are_theirs(threshold):
         assert sum(source.uses.sum() for source in mine if source.code == code) == n
 
 
+def clusters_of(split, seed):
+    return Clusters(split.numeric, 9, seed).of(split.numeric)
+
+
 def test_a_cluster_grows_from_the_threshold_and_more_than_k_rows_on():
     codes = np.repeat([1, 2, 1, 2, 1, 2], [3, 3, 6, 3, 1, 2])
     labels = np.repeat([0, 0, 1, 1, 2, 2], [3, 3, 6, 3, 1, 2])
-    split = split_of(np.arange(36).reshape(18, 2), codes)
-    assert [pool.tolist() for pool in growing(split, 2, labels, 0.5, 2)] == [[3, 4, 5]]
-    assert len(growing(split, 2, labels, 1 / 3, 2)) == 2
-    assert len(growing(split, 2, labels, 1 / 3, 1)) == 3
+    rows = np.flatnonzero(codes == 2)
+    asked = rows, labels[rows], np.bincount(labels)
+    assert [pool.tolist() for pool in growing(*asked, 0.5, 2)] == [[3, 4, 5]]
+    assert len(growing(*asked, 1 / 3, 2)) == 2
+    assert len(growing(*asked, 1 / 3, 1)) == 3
 
 
 def test_rows_stay_within_cluster_and_class():
     split = make_split()
-    labels = clusters_of(split.numeric, 9, split.seed)
+    labels = clusters_of(split, split.seed)
     for source in SAMPLER.sources(split, {2: 200}, params(n_clusters=9)):
         _, origin = synthesise(SAMPLER, split, source, 0, int(source.uses.sum()))
         assert (split.rows.codes[origin.neighbor] == 2).all()
@@ -142,11 +147,11 @@ def test_rows_stay_within_cluster_and_class():
 
 def test_clusters_are_those_of_k_means_and_repeat():
     split = make_split()
-    labels = clusters_of(split.numeric, 9, 6)
-    np.testing.assert_array_equal(labels, clusters_of(split.numeric, 9, 6))
+    labels = clusters_of(split, 6)
+    np.testing.assert_array_equal(labels, clusters_of(split, 6))
     exact = KMeans(9, n_init=5, random_state=0).fit(split.numeric)
-    assert adjusted_rand_score(exact.labels_, clusters_of(split.numeric, 9, 8)) > 0.7
-    assert not np.array_equal(labels, clusters_of(split.numeric, 9, 7))
+    assert adjusted_rand_score(exact.labels_, clusters_of(split, 8)) > 0.7
+    assert not np.array_equal(labels, clusters_of(split, 7))
 
 
 def test_one_cluster_is_smote_whatever_the_share():

@@ -1,6 +1,7 @@
 """Classes too large for one place: the rows that a search by cells in one place gives."""
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from hypothesis.extra import numpy as nps
 
 from tfx_imbalance.components import examples_io
 from tfx_imbalance.components.errors import UserError
-from tfx_imbalance.components.rebalancer import cells, plan, rebalance, spread
+from tfx_imbalance.components.rebalancer import cells, plan, rebalance, spread_search, spread_smote
 from tfx_imbalance.components.rebalancer.features import Features
 from tfx_imbalance.components.rebalancer.moments import _SCALE, Moments, exact_sums
 from tfx_imbalance.components.rebalancer.neighbors import Space
@@ -107,9 +108,9 @@ def by_cells(tmp_path_factory, kit):
     return call
 
 
-def in_one_place(source, params, kit, has_row_id=True):
+def in_one_place(source, params, kit, has_row_id=True, features=None):
     """Synthetic rows as multiset of `cells.search` with one ask, and its recall, by class."""
-    features = FEATURES[params.method]
+    features = features or FEATURES[params.method]
     layout = Layout("y", CLASSES, has_row_id)
     block = BlockParser(layout)(examples_io.framed(source))
     rows, recall = Counter(), {}
@@ -154,8 +155,8 @@ def test_rows_are_those_of_one_place_however_the_input_is_cut(
     source = records
     if shards > 1:
         source = [records[i] for i in np.random.default_rng(shards).permutation(len(records))]
-        monkeypatch.setattr(spread, "_HELD_VALUES", 1500)
-        monkeypatch.setattr(spread, "_TASK_ROWS", 7)
+        monkeypatch.setattr(spread_search, "_HELD_VALUES", 1500)
+        monkeypatch.setattr(spread_smote, "_TASK_ROWS", 7)
     rows, report = by_cells(source, params, shards, threads)
     assert rows == kit.multiset_of(records) + expected
     assert report.recall == recall
@@ -203,6 +204,22 @@ def test_rows_without_identity_are_spread_too(records, by_cells, kit):
     assert rows == kit.multiset_of(source) + in_one_place(source, params, kit, False)[0]
 
 
+def test_text_is_copied_from_the_base_row(records, by_cells, kit):
+    def row(record):
+        values = dict(kit.parsed(record))
+        return kit.example(
+            {**values, "y": values["y"].decode(), "t": f"text {values['_row_id'] % 7}"}
+        )
+
+    params = params_of()
+    features = replace(FEATURES["smote"], copied=("t",))
+    source = [row(record) for record in records]
+    rows, _ = by_cells(source, params, shards=3, features=features)
+    made, _ = in_one_place(source, params, kit, features=features)
+    assert rows == kit.multiset_of(source) + made
+    assert all("t" in dict(row) for row in made)
+
+
 def test_a_class_of_many_equal_rows_is_spread(by_cells, kit):
     def row(y, i):
         return kit.example({"a": float(i), "y": y, "_row_id": i})
@@ -233,6 +250,9 @@ def test_without_counts_one_place_has_to_do(records, by_cells):
         ("smote", [2**19, 2**17, 2**17], 4, False),
         ("smote", [2**19, 2**17, 2**17 + 1], 4, True),
         ("smote_nc", [2**19, 2**17, 2**17], 5, True),
+        ("smote_enn", [2**16, 2**16, 2**17], 4, False),
+        ("smote_enn", [2**16, 2**16, 2**17 + 1], 4, True),
+        ("edited_nearest_neighbours", [2**16, 2**16, 2**17 + 1], 4, True),
         ("rose", [2**19, 2**18, 2**18], 1, False),
         ("over", [2**19, 2**18, 2**18], 1, False),
     ],
@@ -240,12 +260,13 @@ def test_without_counts_one_place_has_to_do(records, by_cells):
 def test_classes_that_do_not_fit_are_spread_if_the_method_can(method, rows, limit, told):
     params = RebalanceParams(method=method, memory_limit_mb=limit)
     features = FEATURES.get(method, FEATURES["smote"])
-    assert plan.must_spread(dict(zip(CLASSES, rows, strict=True)), features, params) is told
+    told_way = plan.way(dict(zip(CLASSES, rows, strict=True)), features, params)
+    assert told_way == ("cells" if told else "place")
 
 
 def test_a_strategy_that_does_not_fit_the_counts_is_left_to_the_plan():
     params = RebalanceParams(method="smote", sampling_strategy={"yes": 1})
-    assert not plan.must_spread({"no": 9, "yes": 5}, FEATURES["smote"], params)
+    assert plan.way({"no": 9, "yes": 5}, FEATURES["smote"], params) == "place"
 
 
 def test_examples_are_read_three_times_more(kit):
@@ -254,7 +275,7 @@ def test_examples_are_read_three_times_more(kit):
         frames = pipeline | beam.Create([examples_io.framed(kit.make_data().records())])
         params = RebalanceParams(method="smote", k_neighbors=3)
         job = Job(Layout("y", kit.CLASSES, True), kit.FEATURE_SETS["numeric"], params)
-        rebalance.rebalanced(lambda step: steps.append(step) or frames, job, spread=True)
+        rebalance.rebalanced(lambda step: steps.append(step) or frames, job, "cells")
     assert len(set(steps)) == len(steps) == 5
 
 
