@@ -83,7 +83,7 @@ def run_config(path: Path, folder: Path, changes: Mapping[str, Any]) -> Run:
       RuntimeError: the run failed.
     """
     subprocess.run([sys.executable, ROOT / "scripts" / "demo_data.py"], check=True)
-    config = {"extends": str(path), "output": {"runs_dir": str(folder)}, **changes}
+    config = {"extends": str(path.resolve()), "output": {"runs_dir": str(folder)}, **changes}
     changed = folder / f"{config['name']}.yaml"
     changed.write_text(yaml.safe_dump(config))
     done = subprocess.run(
@@ -94,7 +94,9 @@ def run_config(path: Path, folder: Path, changes: Mapping[str, Any]) -> Run:
         cwd=folder,
     )
     if done.returncode not in (0, NOT_BLESSED):
-        raise RuntimeError(f"{path.name} ended with {done.returncode}: {done.stdout[-2000:]}")
+        raise RuntimeError(
+            f"{path.name} ended with {done.returncode}: {done.stdout[-2000:]}{done.stderr[-500:]}"
+        )
     workspace = folder / config["name"]
     return Run(workspace, json.loads((workspace / "latest" / "summary.json").read_text()))
 

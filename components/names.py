@@ -3,6 +3,9 @@
 ROW_ID = "_row_id"
 """int64 feature: a row's identity, a 64-bit hash of its features (hashing.row_ids)."""
 
+GROUP_ID = "_group_id"
+"""int64 feature of raw rows, where data.group_by is set: which rows stay together."""
+
 SAMPLING_WEIGHT = "_sampling_weight"
 """float feature of rows that stand for others of their class: how many; 1 where it is absent."""
 
@@ -25,3 +28,6 @@ LABEL_INDEX = "label_index"  # TFMA's label: the row's true class index, by the 
 
 EXTRA_DIR = "assets.extra/tfx_imbalance"
 """Folder in the pushed SavedModel with the champion's own reports and train statistics."""
+
+NETWORK_FILE = "network.npz"
+"""In EXTRA_DIR of a trained mlp and of what is pushed of it: what a later training starts from."""

@@ -25,6 +25,8 @@ from ..components.imbalance_detector.params import CheckOptions, DetectorParams
 from ..components.params import Params
 from ..components.rebalancer.params import RebalanceOptions, RebalanceParams
 from ..components.trainer.params import TrainerParams, TrainOptions
+from ..components.tuner.params import TuneOptions, TunerParams
+from ..components.tuner.space import space_of
 from .preprocessing_params import PreprocessingParams
 
 NODES = (
@@ -126,6 +128,7 @@ class Config(Params):
     preprocessing: PreprocessingParams = PreprocessingParams()
     rebalance: RebalanceOptions = RebalanceOptions()
     class_weights: ClassWeightParams = ClassWeightParams()
+    tune: TuneOptions = TuneOptions()
     train: TrainOptions = TrainOptions()
     calibrate: CalibrateOptions = CalibrateOptions()
     evaluate: EvaluateSection = EvaluateSection()
@@ -169,6 +172,17 @@ class Config(Params):
                         f"{path}: found {found!r}, expected none: {self.train.balances}; leave "
                         "one of the two out"
                     )
+        if self.tune.enabled and self.train.run_fn is not None:
+            raise ValueError(
+                f"tune.enabled: found true, expected false where train.run_fn is "
+                f"{self.train.run_fn!r}: only built-in learners are searched; leave one of the "
+                "two out"
+            )
+        if self.tune.enabled:
+            try:
+                space_of(self.tune.space, self.train)
+            except UserError as error:
+                raise ValueError(str(error)) from None
         return self
 
     def check_columns(self, columns: Iterable[str]) -> None:
@@ -268,6 +282,13 @@ class Config(Params):
             label=self.data.label,
             weight=self.data.weight,
             seed=self.seed,
+        )
+
+    @property
+    def tuner(self) -> TunerParams:
+        """Tuner's parameters."""
+        return TunerParams(
+            **self.tune.model_dump(), trainer=self.trainer, rebalance=self.rebalancer
         )
 
     @property

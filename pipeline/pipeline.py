@@ -24,6 +24,7 @@ from ..components.rebalancer.component import Rebalancer
 from ..components.reporter.component import Reporter
 from ..components.reporter.params import RunContext
 from ..components.trainer.component import Trainer
+from ..components.tuner.component import Tuner
 from .config import Config
 from .evaluation import eval_config
 from .preprocessing import transform_config
@@ -118,6 +119,20 @@ def create_pipeline(
         transform,
     ]
 
+    tuning_report: Channel | None = None
+    hyperparameters: Channel | None = None
+    if config.tune.enabled:
+        tuner = Tuner(
+            examples=examples,
+            transform_graph=transform_graph,
+            imbalance_report=imbalance_report,
+            raw_examples=raw if config.data.group_by else None,
+            params=config.tuner,
+        )
+        hyperparameters = tuner.outputs["best_hyperparameters"]
+        tuning_report = tuner.outputs["report"]
+        nodes.append(tuner)
+
     rebalance_report: Channel | None = None
     if config.rebalance.acts:
         rebalancer = Rebalancer(
@@ -130,12 +145,21 @@ def create_pipeline(
         examples, rebalance_report = rebalancer.outputs["examples"], rebalancer.outputs["report"]
         nodes.append(rebalancer)
 
+    champion = ChampionLoader(
+        imbalance_report=imbalance_report,
+        examples=raw,
+        registry_dir=serving_dir,
+        version=facts.champion_version,
+    )
     trainer = Trainer(
         examples=examples,
         transform_graph=transform_graph,
         schema=schema,
         imbalance_report=imbalance_report,
         rebalance_report=rebalance_report,
+        hyperparameters=hyperparameters,
+        # Without it nothing that trains depends on an earlier run, so that TFX's cache holds.
+        base_model=champion.outputs["model"] if config.train.warm_start else None,
         params=config.trainer,
     )
     calibrator = Calibrator(
@@ -148,12 +172,6 @@ def create_pipeline(
         params=config.calibrator,
     )
     model = calibrator.outputs["model"]
-    champion = ChampionLoader(
-        imbalance_report=imbalance_report,
-        examples=raw,
-        registry_dir=serving_dir,
-        version=facts.champion_version,
-    )
     evaluator = tfx.components.Evaluator(
         examples=raw,
         model=model,
@@ -186,6 +204,7 @@ def create_pipeline(
     reporter = Reporter(
         imbalance_report=imbalance_report,
         rebalance_report=rebalance_report,
+        tuning_report=tuning_report,
         training_report=trainer.outputs["report"],
         calibration_report=calibrator.outputs["report"],
         gate_report=gate.outputs["report"],

@@ -21,11 +21,13 @@ from ..components.rebalancer.report import Rebalancing
 from ..components.report import Report
 from ..components.reporter.report import Summary
 from ..components.trainer.report import Training
+from ..components.tuner.report import Tuning
 from .config import Config
 
 REPORTS: tuple[type[Report], ...] = (
     Imbalance,
     Rebalancing,
+    Tuning,
     Training,
     Calibration,
     ChampionInfo,

@@ -19,6 +19,12 @@ class RebalanceReport(Artifact):
     TYPE_NAME = "tfx_imbalance.RebalanceReport"
 
 
+class TuningReport(Artifact):
+    """Trials, folds, best hyperparameters and their spread, from Tuner."""
+
+    TYPE_NAME = "tfx_imbalance.TuningReport"
+
+
 class TrainingReport(Artifact):
     """Learner, device, class weights and history, from Trainer."""
 

@@ -14,7 +14,7 @@ from tfx.utils import io_utils, path_utils
 from .. import artifact_io, progress, scoring
 from ..errors import DataCheckError
 from ..imbalance_detector.report import Imbalance
-from ..names import EXTRA_DIR, TRAIN, VAL
+from ..names import EXTRA_DIR, NETWORK_FILE, TRAIN, VAL
 from ..rebalancer.report import Rebalancing
 from ..report import worst_kind
 from ..trainer.report import Training
@@ -87,6 +87,9 @@ class Executor(base_executor.BaseExecutor):
         )
         export.write(export.Pushed(model, form, fitted.head, params.label, classes), serving_dir)
         _write_extra(serving_dir, report, imbalance, input_dict)
+        network = os.path.join(model_dir, EXTRA_DIR, NETWORK_FILE)
+        if fileio.exists(network):  # what a later training may start from
+            fileio.copy(network, os.path.join(serving_dir, EXTRA_DIR, NETWORK_FILE))
         artifact_io.write_report(output_dict, "report", report)
         _write_scores(artifact_utils.get_single_uri(output_dict["report"]), fitted)
 

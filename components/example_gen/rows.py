@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from ..errors import UserError
 from ..hashing import column_hash, row_ids
-from ..names import ROW_ID
+from ..names import GROUP_ID, ROW_ID
 from ..progress import say
 from . import sources
 from .files import Format, close_names
@@ -32,7 +32,11 @@ from .params import IngestParams
 
 _NUMBERS = (Kind.BOOL, Kind.INT, Kind.FLOAT)
 _TIMES = (Kind.TIME, Kind.ZONED)
-_RESERVED = {ROW_ID: "a row's identity", "examples": "the model's input of whole records"}
+_RESERVED = {
+    ROW_ID: "a row's identity",
+    GROUP_ID: "a row's group",
+    "examples": "the model's input of whole records",
+}
 _TELL_EVERY = 1_000_000  # rows
 _LOW_BITS = np.int64(0x7FFFFFFFFFFFFFFF)
 
@@ -259,6 +263,8 @@ class FileRows:
         if weight is not None and params.weight:
             values[params.weight] = weight
         values[ROW_ID] = pa.array(ids)
+        if params.group_by is not None:
+            values[GROUP_ID] = pa.array(keys)
         written = _record_batch(values, batch.num_rows)
         return Block(first_row, written, classes, ids, keys, times)
 

@@ -70,7 +70,10 @@ def _too_few_rows(report: Imbalance, smallest: int) -> Recommendation:
         "no resampling adds information: copies repeat these rows, SMOTE draws lines between them",
     ]
     if report.is_binary:
-        reasons.append("until there are more, score how unusual a row is, without the label")
+        reasons.append(
+            "until there are more, score how unusual a row is, without the label: train.learner "
+            "isolation_forest or autoencoder"
+        )
         return Recommendation(technique="collect more rows, or detect anomalies", reasons=reasons)
     reasons.append("the other classes can be trained as they are")
     return Recommendation(

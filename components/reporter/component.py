@@ -26,6 +26,7 @@ class ReporterSpec(types.ComponentSpec):
     INPUTS: ClassVar = {
         "imbalance_report": ChannelParameter(type=artifacts.ImbalanceReport),
         "rebalance_report": ChannelParameter(type=artifacts.RebalanceReport, optional=True),
+        "tuning_report": ChannelParameter(type=artifacts.TuningReport, optional=True),
         "training_report": ChannelParameter(type=artifacts.TrainingReport),
         "calibration_report": ChannelParameter(type=artifacts.CalibrationReport),
         "gate_report": ChannelParameter(type=artifacts.GateReport),
@@ -81,6 +82,7 @@ class Reporter(base_component.BaseComponent):
         context: RunContext,
         rebalance_report: types.BaseChannel | None = None,
         drift_report: types.BaseChannel | None = None,
+        tuning_report: types.BaseChannel | None = None,
     ) -> None:
         """Builds the component.
 
@@ -96,11 +98,13 @@ class Reporter(base_component.BaseComponent):
           context: which run this is.
           rebalance_report: Rebalancer's report, if there was one.
           drift_report: DriftCheck's report, if there was one.
+          tuning_report: Tuner's report, if there was one.
         """
         super().__init__(
             ReporterSpec(
                 imbalance_report=imbalance_report,
                 rebalance_report=rebalance_report,
+                tuning_report=tuning_report,
                 training_report=training_report,
                 calibration_report=calibration_report,
                 gate_report=gate_report,

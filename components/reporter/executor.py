@@ -21,6 +21,7 @@ from ..imbalance_detector.report import Imbalance
 from ..names import TEST
 from ..rebalancer.report import Rebalancing
 from ..trainer.report import Training
+from ..tuner.report import Tuning
 from .params import RunContext
 from .report import Outcome
 from .summary import NodeRun, RunInputs
@@ -42,6 +43,7 @@ class Executor(base_executor.BaseExecutor):
           input_dict:
             - imbalance_report: ImbalanceReport.
             - rebalance_report: RebalanceReport, or none.
+            - tuning_report: TuningReport, or none.
             - training_report: TrainingReport.
             - calibration_report: CalibrationReport, with val_scores.npz.
             - gate_report: GateReport.
@@ -78,6 +80,7 @@ class Executor(base_executor.BaseExecutor):
             outcome=outcome,
             imbalance=imbalance,
             rebalancing=artifact_io.read_report_if_any(input_dict, "rebalance_report", Rebalancing),
+            tuning=artifact_io.read_report_if_any(input_dict, "tuning_report", Tuning),
             training=artifact_io.read_report(input_dict, "training_report", Training),
             calibration=artifact_io.read_report(input_dict, "calibration_report", Calibration),
             gating=gating,

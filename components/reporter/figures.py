@@ -281,6 +281,57 @@ def history_figure(
     )
 
 
+def trials_figure(
+    trials: Sequence[tuple[int, Sequence[float], bool]],
+    best: int,
+    metric: str,
+    nested: tuple[float, float] | None,
+) -> Picture:
+    """Mean and spread of each trial of a search.
+
+    Args:
+      trials: number, the metric on each fold that was judged, and whether it went to its end.
+      best: number of the best one.
+      metric: its name, for people.
+      nested: mean and standard deviation of the nested estimate, if there is one.
+    """
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        handles: list[Any] = []
+        labels = []
+        if nested is not None:
+            mean, std = nested
+            band = axes.axhspan(mean - std, mean + std, color=GREEN, alpha=0.15, linewidth=0)
+            axes.axhline(mean, color=GREEN, linestyle="--", linewidth=1.2)
+            handles.append(band)
+            labels.append(f"nested {mean:.3f} ± {std:.3f}")
+        for number, folds, whole in trials:
+            color = RED if number == best else BLUE if whole else GREY
+            axes.plot([number] * len(folds), folds, ".", color=color, markersize=3, alpha=0.6)
+            mean = float(np.mean(folds))
+            std = float(np.std(folds, ddof=1)) if len(folds) > 1 else 0.0
+            line = axes.errorbar(
+                number, mean, std, fmt="o" if whole else "x", color=color, markersize=5,
+                linewidth=1.2, capsize=2,
+            )  # fmt: skip
+            if number == best:
+                handles.append(line)
+                labels.append(f"best, trial {best}: {mean:.3f} ± {std:.3f}")
+        axes.set(xlabel="trial", ylabel=f"{metric} over folds")
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        _legend(figure, (handles, labels))
+
+    words = "; ".join(f"{number}: {np.mean(folds):.3f}" for number, folds, _ in trials)
+    return _picture(
+        draw,
+        3.4,
+        f"{metric} of each trial, mean over folds: {words}.",
+        "Each trial's mean and standard deviation over folds, its folds as dots; a cross: stopped "
+        "early.",
+    )
+
+
 def label_text(name: str, most: int = 22) -> str:
     """A class's name for a figure: no control characters, its middle left out if it is long."""
     name = "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs", "Cn") else c for c in name)

@@ -29,6 +29,7 @@ _SECTIONS = (
     sections.slices,
     sections.calibration,
     sections.data,
+    sections.tuning,
     sections.learning,
     sections.drift,
     sections.what_ran,

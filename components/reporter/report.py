@@ -1,6 +1,6 @@
 """A run in figures: the content of summary.json."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict
 
@@ -43,6 +43,27 @@ class SliceSummary(Report):
     metrics: Figures
 
 
+class TuningSummary(Report):
+    """The search before training, by cross-validation within train."""
+
+    schema_name: ClassVar[str] = "tuning_summary"
+
+    metric: str
+    """By which trials were compared."""
+    folds: int
+    trials: int
+    best: int
+    """Number of the best trial."""
+    hyperparameters: dict[str, Any]
+    """path -> value of the best trial, which Trainer took."""
+    mean: Figures
+    """Over the best trial's folds; optimistic, as it is the best of several."""
+    std: Figures
+    nested_mean: Figures | None
+    """Over outer folds that their searches did not see; null where that was not asked for."""
+    nested_std: Figures | None
+
+
 class RunError(Report):
     """What ended the run before its end."""
 
@@ -77,6 +98,7 @@ class Summary(Report):
     """'column=value' -> its metrics on test; the whole of test is not among them."""
     class_counts: dict[str, dict[str, int]]
     """split -> class -> rows; `rebalanced` is train as the learner saw it."""
+    tuning: TuningSummary | None = None
     gates: list[GateResult]
     timings: dict[str, float]
     """node -> seconds."""

@@ -13,6 +13,7 @@ from ..metrics import BINARY_METRICS, LOWER_IS_BETTER, Scores
 from ..names import TEST, TRAIN, VAL
 from ..rebalancer.report import OutlierFindings, Rebalancing
 from ..trainer.report import Training
+from ..tuner.report import Trial, Tuning
 from . import figures
 from .blocks import (
     MISSING,
@@ -492,6 +493,108 @@ def _slice_counts(found: Imbalance) -> Folded:
     return Folded(f"Class counts by slice ({len(rows)})", [table])
 
 
+def tuning(inputs: RunInputs, summary: Summary) -> Section | None:
+    """What Tuner tried, and what it found."""
+    found = inputs.tuning
+    if found is None:
+        return None
+    metric = METRIC_NAMES[found.metric]
+    shown = [
+        (trial.number, [fold.metrics[found.metric] for fold in trial.folds], trial)
+        for trial in found.trials
+        if trial.status != "failed"
+    ]
+    nested = found.nested
+    picture = figures.trials_figure(
+        [(number, values, trial.status == "completed") for number, values, trial in shown],
+        found.best,
+        metric,
+        (nested.mean[found.metric], nested.std[found.metric]) if nested else None,
+    )
+    figures_of = [
+        Row(
+            [
+                Cell(METRIC_NAMES[name]),
+                Cell(_with_spread(found.mean[name], found.std[name]), number=True),
+                *(
+                    [Cell(_with_spread(nested.mean[name], nested.std[name]), number=True)]
+                    if nested
+                    else []
+                ),
+            ]
+        )
+        for name in found.mean
+    ]
+    metrics_table = Table(
+        "Mean and standard deviation over folds, of raw scores",
+        ("Metric", "Best trial", *(["Nested"] if nested else [])),
+        figures_of,
+    )
+    ordered = sorted(
+        found.trials,
+        key=lambda t: (
+            t.status != "completed",
+            (t.mean or 0) * (-1) ** (not found.lower_is_better),
+        ),
+    )
+    table = Table(
+        "Trials, the best first",
+        ("Trial", metric, "Folds", *found.space),
+        [_trial_row(trial, found) for trial in ordered[:_MOST_ROWS]],
+    )
+    blocks: list[Block] = [
+        Text(_tuning_words(found)),
+        Beside([[picture], [metrics_table]]),
+        Folded(f"Trials ({len(found.trials)})", [table]),
+    ]
+    return Section("tuning", "Search of hyperparameters", blocks)
+
+
+def _trial_row(trial: Trial, found: Tuning) -> Row:
+    cells = [
+        Cell(str(trial.number), number=True),
+        Cell(_with_spread(trial.mean, trial.std), number=True),
+        Cell(str(len(trial.folds)), number=True),
+    ]
+    for path in found.space:
+        value = trial.hyperparameters[path]
+        text = f"{value:.4g}" if isinstance(value, float) else str(value)
+        cells.append(Cell(text, number=isinstance(value, int | float)))
+    tone = {"completed": "", "pruned": "skipped", "failed": "fail"}[trial.status]
+    return Row(cells, tone="pass" if trial.number == found.best else tone, note=trial.message)
+
+
+def _with_spread(mean: float | None, std: float | None) -> str:
+    if mean is None or not math.isfinite(mean):
+        return MISSING
+    return number(mean).text + (f" ± {number(std).text}" if std is not None else "")
+
+
+def _tuning_words(found: Tuning) -> str:
+    pruned = sum(trial.status == "pruned" for trial in found.trials)
+    failed = sum(trial.status == "failed" for trial in found.trials)
+    units = "rows of one group" if found.grouped else "equal rows"
+    said = (
+        f"{len(found.trials)} trials of {found.learner} ({found.oracle}, seed {found.seed}), each "
+        f"judged on {len(found.fold_counts)} stratified folds of train as it came; {units} share a "
+        "fold, and what rebalancing and class weights do was done within each fold's training part."
+    )
+    if pruned:
+        said += f" {pruned} stopped early, below the median of the finished ones."
+    if failed:
+        said += f" {failed} failed."
+    if found.stopped != "trials":
+        why = "time was up" if found.stopped == "seconds" else "no values were left to try"
+        said += f" The search ended as {why}."
+    said += (
+        " The best trial's figures are optimistic, as it is the best of several"
+        + ("; the nested estimate is not." if found.nested else ".")
+        if len(found.trials) > 1
+        else ""
+    )
+    return said
+
+
 def learning(inputs: RunInputs, summary: Summary) -> Section | None:
     """What Rebalancer and Trainer did."""
     blocks: list[Block] = []
@@ -624,9 +727,11 @@ def _outliers(found: OutlierFindings) -> list[Block]:
 
 def _training(found: Training) -> list[Block]:
     precision = ", mixed precision" if found.mixed_precision else ""
+    tuned = found.hyperparameters
     words = Text(
         f"Learner {found.learner} on {found.device}{precision}: {found.rows:,} rows of train, "
         f"{len(found.history)} epochs, {found.seconds:,.1f} s."
+        + (f" Hyperparameters of the search: {_listed(found.hyperparameters)}." if tuned else "")
     )
     weights = Table(
         "Class weights",
@@ -646,6 +751,13 @@ def _training(found: Training) -> list[Block]:
         found.best_epoch,
     )
     return [Beside([[picture], [words, weights]])]
+
+
+def _listed(values: Mapping[str, object]) -> str:
+    return ", ".join(
+        f"{path} {value:.4g}" if isinstance(value, float) else f"{path} {value}"
+        for path, value in values.items()
+    )
 
 
 def drift(inputs: RunInputs, summary: Summary) -> Section | None:

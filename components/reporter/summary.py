@@ -17,7 +17,16 @@ from ..metrics import BINARY_METRICS, Scores
 from ..names import TEST, VAL
 from ..rebalancer.report import Rebalancing
 from ..trainer.report import Training
-from .report import Figures, Outcome, RunError, SliceSummary, SplitMetrics, Summary
+from ..tuner.report import Tuning
+from .report import (
+    Figures,
+    Outcome,
+    RunError,
+    SliceSummary,
+    SplitMetrics,
+    Summary,
+    TuningSummary,
+)
 
 
 class NodeRun(NamedTuple):
@@ -45,6 +54,7 @@ class RunInputs:
     outcome: Outcome
     imbalance: Imbalance | None = None
     rebalancing: Rebalancing | None = None
+    tuning: Tuning | None = None
     training: Training | None = None
     calibration: Calibration | None = None
     gating: Gating | None = None
@@ -99,6 +109,7 @@ def summarize(inputs: RunInputs) -> Summary:
             for s in (gating.slices[1:] if gating else ())
         },
         class_counts=class_counts(inputs),
+        tuning=_tuning(inputs.tuning) if inputs.tuning else None,
         gates=[_finite_gate(result) for result in gating.results] if gating else [],
         timings={run.node: run.seconds for run in inputs.timings},
         cached=[run.node for run in inputs.timings if run.cached],
@@ -132,6 +143,21 @@ def split_metrics(scores: Scores) -> SplitMetrics:
     return SplitMetrics(
         **finite({name: total[name] for name in BINARY_METRICS}),
         per_class={name: finite(found) for name, found in metrics.per_class(scores).items()},
+    )
+
+
+def _tuning(found: Tuning) -> TuningSummary:
+    nested = found.nested
+    return TuningSummary(
+        metric=found.metric,
+        folds=len(found.fold_counts),
+        trials=len(found.trials),
+        best=found.best,
+        hyperparameters=found.hyperparameters,
+        mean=finite(found.mean),
+        std=finite(found.std),
+        nested_mean=finite(nested.mean) if nested else None,
+        nested_std=finite(nested.std) if nested else None,
     )
 
 

@@ -46,7 +46,8 @@ class Trainer(tfx_trainer.Trainer):
     A user's own `run_fn` (`params.run_fn`, a dotted name) works unchanged. Whichever runs finds
     in `fn_args.custom_config`, beside what was passed here: `class_weights` ({class index:
     float}), `classes` (their names in index order), `label`, `weight` (names of features),
-    `seed` and `params` (TrainerParams as JSON). Weights are computed from the counts that the
+    `seed`, `params` (TrainerParams as JSON) and `state_dir` (a folder for what a killed training
+    goes on from; it is emptied when one ends well). Weights are computed from the counts that the
     learner sees: after rebalancing, if there was any.
 
     !!! Example
@@ -96,8 +97,9 @@ class Trainer(tfx_trainer.Trainer):
           imbalance_report: fixes the order of the classes; without it the train split is counted
             and the largest class comes first.
           rebalance_report: where the examples were rebalanced.
-          base_model: for a run_fn that wants it.
-          hyperparameters: for a run_fn that wants them.
+          base_model: what the built-in mlp starts from where `params.warm_start` says so; or for
+            a run_fn that wants it.
+          hyperparameters: Tuner's; the built-in learners take them over those of `params`.
           train_args: TFX's; splits are `train` where none are named.
           eval_args: TFX's; splits are `val` where none are named.
           custom_config: more for the run_fn.

@@ -1,6 +1,8 @@
 """Moves artifacts for Trainer; TFX's GenericExecutor does the rest."""
 
+import copy
 import os
+import tempfile
 import time
 from collections import Counter
 from typing import Any
@@ -20,9 +22,12 @@ from ..imbalance_detector.report import Imbalance
 from ..names import SAMPLING_WEIGHT, TRAIN
 from ..rebalancer.report import Rebalancing
 from ..report import Kind
-from .devices import visible_devices
+from .devices import Cluster, described
 from .params import TrainerParams
 from .report import RUN_FILE, LearnerRun, Training
+
+STATE_FOLDER = ".training"
+"""What an interrupted training goes on from; removed when one ends well."""
 
 ArtifactDict = dict[str, list[types.Artifact]]
 
@@ -46,7 +51,10 @@ class Executor(tfx_executor.GenericExecutor):
             - report: TrainingReport.
           exec_properties: as TFX's, and
             - params: TrainerParams as JSON.
-            - code_fingerprint: not read here; it is there for TFX's cache.
+            - code_fingerprint: for TFX's cache, and for what a killed run left.
+
+        With several workers (see `devices.visible_devices`), all of which run this alike, the
+        chief alone writes; the artifacts' folders must be the same ones for all of them.
 
         Raises:
           UserError: the examples, the class weights and the learner do not fit together.
@@ -56,6 +64,10 @@ class Executor(tfx_executor.GenericExecutor):
         weights = class_weights(counts, params.class_weights)
         _warn(input_dict, params)
         start = time.monotonic()
+        if params.run_fn is None and not Cluster.of_environment().chief:
+            with tempfile.TemporaryDirectory() as folder:
+                super().Do(input_dict, _elsewhere(output_dict, folder), exec_properties)
+            return
         super().Do(input_dict, output_dict, exec_properties)
         run = _learner_run(artifact_utils.get_single_uri(output_dict["model_run"]))
         report = Training(
@@ -65,6 +77,9 @@ class Executor(tfx_executor.GenericExecutor):
             seconds=time.monotonic() - start,
         )
         write_report(output_dict, "report", report)
+        states = _state_dir(output_dict)
+        if fileio.isdir(states):
+            fileio.rmtree(states)
 
     def _GetFnArgs(
         self,
@@ -84,8 +99,27 @@ class Executor(tfx_executor.GenericExecutor):
             "seed": params.seed,
             "classes": list(counts),
             "class_weights": dict(enumerate(weights.values())),
+            # Another edition of the code would not go on as this one does.
+            "state_dir": os.path.join(
+                _state_dir(output_dict), exec_properties["code_fingerprint"][:16]
+            ),
         }
         return fn_args
+
+
+def _state_dir(output_dict: ArtifactDict) -> str:
+    """Folder for the state of training, beside the outputs of all executions of this node."""
+    uri = artifact_utils.get_single_uri(output_dict["report"])
+    return os.path.join(os.path.dirname(os.path.dirname(os.path.normpath(uri))), STATE_FOLDER)
+
+
+def _elsewhere(output_dict: ArtifactDict, folder: str) -> ArtifactDict:
+    """The outputs, but for what a run_fn writes, which goes to the folder."""
+    moved = copy.deepcopy({key: output_dict[key] for key in ("model", "model_run")})
+    for key, (artifact,) in moved.items():
+        artifact.uri = os.path.join(folder, key)
+        fileio.makedirs(artifact.uri)
+    return {**output_dict, **moved}
 
 
 def _counts(input_dict: ArtifactDict, label: str) -> dict[str, int]:
@@ -143,7 +177,7 @@ def _unknown_run(rows: int, weights: dict[str, float]) -> LearnerRun:
     # Whether it used the weights, and how, cannot be known.
     kind: Kind = "approximate" if len(set(weights.values())) > 1 else "none"
     return LearnerRun(
-        device=visible_devices("off").description,
+        device=described(),
         mixed_precision=False,
         rows=rows,
         best_epoch=None,

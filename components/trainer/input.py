@@ -7,11 +7,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from .. import tfrecord
 from ..errors import UserError
-from ..examples_io import compression_of
 from ..names import ROW_ID, SAMPLING_WEIGHT
-
-BATCH_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,12 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, index: np.ndarray | slice) -> "Rows":
+        """The rows at `index`: int64, a bool mask or a slice."""
+        return Rows(
+            self.numbers[index], self.categories[index], self.labels[index], self.weights[index]
+        )
 
 
 def model_features(
@@ -121,7 +125,7 @@ def read_rows(
     """Reads the transformed examples of one split.
 
     Args:
-      patterns: of gzipped TFRecord files.
+      patterns: of TFRecord files, gzipped where their names end in .gz.
       transform: what the examples look like.
       features: what a model sees of them.
       label: name of the label, whose values are names in `classes`.
@@ -129,8 +133,9 @@ def read_rows(
       weight: name of the sample weight; None for none.
 
     Raises:
-      UserError: no rows; a label that cannot be a class (its type says regression or
-        multi-label) or is not in `classes`; a weight that is negative or not finite.
+      UserError: a file that is truncated or corrupt; no rows; a label that cannot be a class (its
+        type says regression or multi-label) or is not in `classes`; a weight that is negative or
+        not finite.
     """
     specs = transform.transformed_feature_spec()
     _check_label(label, specs)
@@ -141,6 +146,7 @@ def read_rows(
         tf.lookup.KeyValueTensorInitializer(list(classes), tf.range(len(classes))), -1
     )
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def parse(records: tf.Tensor) -> tuple[tf.Tensor, ...]:
         columns = tf.io.parse_example(records, wanted)
         names = tf.reshape(columns[label], [-1])
@@ -158,11 +164,13 @@ def read_rows(
     files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
     if weight and weight not in specs:
         raise UserError(f"the transformed examples have no sample weight {weight!r}")
-    blocks = []
-    if files:
-        records = tf.data.TFRecordDataset(files, compression_of(files[0]), buffer_size=8 << 20)
-        parsed = records.batch(BATCH_ROWS).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
-        blocks = list(parsed.prefetch(2).as_numpy_iterator())
+    # A thread reads and inflates ahead of the parser, which has threads of its own.
+    with tf.device("CPU:0"):
+        blocks = [
+            [column.numpy() for column in parse(tf.constant(frames.payloads()))]
+            for path in files
+            for frames in tfrecord.read_frames(path)
+        ]
     if not blocks:
         raise UserError(f"no rows to learn from in {', '.join(patterns)}")
     numbers, categories, labels, names, weights, row_ids = (

@@ -1,6 +1,8 @@
 """What Trainer did."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from pydantic import Field
 
 from ..report import Kind, Report
 
@@ -27,8 +29,16 @@ class LearnerRun(Report):
     """For people, such as 'CPU (2 cores)' or '2 x NVIDIA H100'."""
     mixed_precision: bool
     rows: int
+    batch_size: int | None = None
+    """Rows a step, fewer than asked for where memory was short; None for learners without steps."""
+    resumed_epochs: int = 0
+    """Epochs that were taken over from a run that was interrupted."""
+    warm_start: str | None = None
+    """What it started from, or why it started afresh; None where it was not to."""
     best_epoch: int | None
     history: list[Epoch]
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    """path -> value, of those that a HyperParameters artifact gave; empty where there was none."""
     factors: dict[str, float]
     """class -> factor by which training moved the odds of the class; only ratios matter."""
     kind: Kind

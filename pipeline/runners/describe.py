@@ -18,6 +18,7 @@ from ...components.imbalance_detector.report import Imbalance
 from ...components.rebalancer.report import Rebalancing
 from ...components.report import Report
 from ...components.trainer.report import Training
+from ...components.tuner.report import Tuning
 
 Outputs = dict[str, list[Any]]
 R = TypeVar("R", bound=Report)
@@ -78,6 +79,16 @@ def _rebalancing(report: Rebalancing) -> str:
     return f"{report.method}: {shown or 'nothing to change'}"
 
 
+def _tuning(report: Tuning) -> str:
+    mean, std = report.mean[report.metric], report.std[report.metric]
+    pruned = sum(trial.status == "pruned" for trial in report.trials)
+    shorter = f", {pruned} pruned" if pruned else ""
+    return (
+        f"{len(report.trials)} trials{shorter}; best {report.metric} {mean:.3f} ± {std:.3f} over "
+        f"{len(report.fold_counts)} folds (trial {report.best})"
+    )
+
+
 def _training(report: Training) -> str:
     best = f", best epoch {report.best_epoch} of {len(report.history)}" if report.best_epoch else ""
     return f"{report.learner} on {report.device}{best}"
@@ -113,6 +124,7 @@ _BY_NODE: dict[str, Callable[[Outputs], str]] = {
     "ImbalanceDetector": _of("report", Imbalance, _imbalance),
     "Transform": lambda _: "analysed on train",
     "Rebalancer": _of("report", Rebalancing, _rebalancing),
+    "Tuner": _of("report", Tuning, _tuning),
     "Trainer": _of("report", Training, _training),
     "Calibrator": _of("report", Calibration, _calibration),
     "ChampionLoader": _of("champion", ChampionInfo, lambda report: report.message),

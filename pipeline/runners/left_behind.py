@@ -16,6 +16,7 @@ from ...components.reporter.params import RunContext
 from ...components.reporter.report import Outcome
 from ...components.reporter.summary import NodeRun, RunInputs
 from ...components.trainer.report import Training
+from ...components.tuner.report import Tuning
 
 R = TypeVar("R", bound=Report)
 
@@ -50,6 +51,7 @@ def run_inputs(
         if isinstance(cause, ImbalanceCheckFailed)
         else report("ImbalanceDetector", Imbalance),
         rebalancing=report("Rebalancer", Rebalancing),
+        tuning=report("Tuner", Tuning),
         training=report("Trainer", Training),
         calibration=report("Calibrator", Calibration),
         gating=report("Gate", Gating),

@@ -3,9 +3,16 @@
 from collections.abc import Callable
 from importlib import import_module
 
+from ..params import ENSEMBLES
 from .base import Fitted, Task
 
-_HOME = {"mlp": ".mlp"}
+_HOME = {
+    "autoencoder": ".autoencoder",
+    "isolation_forest": ".isolation_forest",
+    "mlp": ".mlp",
+    "boosted_trees": ".boosted_trees",
+    **{name: f".ensembles.{name}" for name in ENSEMBLES},
+}
 
 
 def learner(name: str) -> Callable[..., Fitted]:

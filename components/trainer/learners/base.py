@@ -11,6 +11,7 @@ from ..devices import Devices
 from ..input import Feature, Rows
 from ..params import TrainerParams
 from ..report import Epoch
+from .warm_start import Network
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Task:
       params: what the user said.
       devices: what to compute on.
       log_dir: for TensorBoard.
+      state_dir: folder that outlives the process, for the state of training; None for none.
+      start: what to start from; None to start afresh.
     """
 
     features: Sequence[Feature]
@@ -47,6 +50,8 @@ class Task:
     params: TrainerParams
     devices: Devices
     log_dir: str
+    state_dir: str | None = None
+    start: Network | None = None
 
     def weighted(self) -> Effect:
         """The effect of the class weights in a loss that is a mean of weighted log losses."""
@@ -70,6 +75,9 @@ class Fitted:
       effect: what the learner did to the class prior; None where it did nothing but weight the
         loss, see `Task.weighted`.
       device: what it computed on, where that is not `task.devices`.
+      batch_size: rows a step; None for learners without steps.
+      resumed_epochs: epochs of an earlier process that was interrupted.
+      network: what a later training may start from.
     """
 
     scorer: tf.Module
@@ -77,3 +85,6 @@ class Fitted:
     best_epoch: int | None = None
     effect: Effect | None = None
     device: str | None = None
+    batch_size: int | None = None
+    resumed_epochs: int = 0
+    network: Network | None = None

@@ -1,22 +1,19 @@
-"""Early stopping on val's AUC-PR, with progress, history and TensorBoard."""
+"""Early stopping of a Keras model on val's AUC-PR."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 from scipy.special import softmax
 
-from ... import metrics, progress
-from ...names import VAL
 from ..input import Rows
 from ..report import Epoch
 from .base import Task
+from .journal import Journal, goal
 
 SCORE_ROWS = 4096
-SHOWN_CLASSES = 8
-"""Those with the lowest recall stand in the progress line."""
 
 
 def raw_scores(model: keras.Model, rows: Rows) -> np.ndarray:
@@ -33,78 +30,52 @@ def raw_scores(model: keras.Model, rows: Rows) -> np.ndarray:
 class Watch(keras.callbacks.Callback):
     """Scores val after each epoch, stops when its AUC-PR stops rising, restores the best weights.
 
-    AUC-PR is scikit-learn's average precision, of the positive class, or macro one-vs-rest over
-    the classes that val has; sample weights count, class weights do not. Where val has no
-    positive row, the loss decides.
+    AUC-PR is as `Journal` has it; where val has no positive row, the loss decides.
 
     Attributes:
-      history: one entry an epoch.
       best_epoch: counted from 1.
       best_weights: the model's, after that epoch.
     """
 
     def __init__(self, val: Rows, task: Task, epochs: int, patience: int) -> None:
         super().__init__()
-        self.history: list[Epoch] = []
         self.best_epoch = 0
         self.best_weights: list[np.ndarray] = []
-        self._val, self._task = val, task
-        self._epochs, self._patience = epochs, patience
-        self._best, self._start = -np.inf, 0.0
-        self._writer = tf.summary.create_file_writer(task.log_dir)
+        self._val, self._patience = val, patience
+        self._journal = Journal(val, task, epochs)
+        self._start = 0.0
+
+    @property
+    def history(self) -> list[Epoch]:
+        """One entry an epoch."""
+        return self._journal.history
+
+    @property
+    def over(self) -> bool:
+        """Whether the last epochs brought nothing better, so that training ends."""
+        return len(self.history) - self.best_epoch >= self._patience
+
+    def take_up(self, history: Sequence[Epoch], best_epoch: int, best: list[np.ndarray]) -> None:
+        """Goes on where another process was: its history, and what it had as the best."""
+        self.best_epoch, self.best_weights = best_epoch, best
+        for done in history:
+            self._journal.enter(done)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         self._start = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        done = self._measured(epoch + 1, float((logs or {})["loss"]))
-        self.history.append(done)
-        goal = done.val_auc_pr if np.isfinite(done.val_auc_pr) else -done.val_loss
-        if goal > self._best or not self.best_weights:
-            self._best, self.best_epoch = goal, done.epoch
-            self.best_weights = self.model.get_weights()
-        elif done.epoch - self.best_epoch >= self._patience:
+        done = self._journal.measured(
+            epoch + 1,
+            time.monotonic() - self._start,
+            float((logs or {})["loss"]),
+            softmax(raw_scores(self.model, self._val), axis=1),
+        )
+        if not self.best_weights or goal(done) > goal(self.history[self.best_epoch - 1]):
+            self.best_epoch, self.best_weights = done.epoch, self.model.get_weights()
+        self._journal.write(done)
+        if self.over:
             self.model.stop_training = True
-        self._tell(done)
 
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
-        self._writer.close()
-        progress.say(f"best epoch {self.best_epoch}, val AUC-PR {self._best:.4f}")
-
-    def _measured(self, epoch: int, train_loss: float) -> Epoch:
-        val = self._val
-        probabilities = softmax(raw_scores(self.model, val), axis=1)
-        scores = metrics.Scores(
-            VAL,
-            val.labels.astype(np.int64),
-            probabilities,
-            probabilities.argmax(axis=1),
-            val.weights.astype(np.float64),
-            self._task.classes,
-        )
-        by_class = metrics.per_class(scores)
-        auc_pr = [c["auc_pr"] for c in by_class.values()]
-        auc_pr = [a for a in (auc_pr[1:] if len(auc_pr) == 2 else auc_pr) if np.isfinite(a)]
-        return Epoch(
-            epoch=epoch,
-            seconds=time.monotonic() - self._start,
-            train_loss=train_loss,
-            val_loss=metrics.log_loss(scores),
-            val_auc_pr=float(np.mean(auc_pr)) if auc_pr else float("nan"),
-            val_recall={name: c["recall"] for name, c in by_class.items()},
-        )
-
-    def _tell(self, done: Epoch) -> None:
-        shown = sorted(done.val_recall.items(), key=lambda item: item[1])[:SHOWN_CLASSES]
-        recall = ", ".join(f"{name} {value:.2f}" for name, value in shown)
-        progress.say(
-            f"epoch {done.epoch}/{self._epochs}  loss {done.train_loss:.4f}  "
-            f"val AUC-PR {done.val_auc_pr:.4f}  recall {recall}"
-            f"{', ...' if len(shown) < len(done.val_recall) else ''}"
-        )
-        with self._writer.as_default(step=done.epoch):
-            tf.summary.scalar("train/loss", done.train_loss)
-            tf.summary.scalar("val/loss", done.val_loss)
-            tf.summary.scalar("val/auc_pr", done.val_auc_pr)
-            for name, value in done.val_recall.items():
-                tf.summary.scalar(f"val/recall/{name}", value)
+        self._journal.close(self.history[self.best_epoch - 1])

@@ -133,6 +133,13 @@ def test_an_unknown_weight_is_refused(data):
         read(data, weight="cost")
 
 
+def test_a_truncated_file_is_named(data, tmp_path: Path):
+    (whole,) = (data.transformed / "Split-train").glob("*")
+    (tmp_path / "cut.gz").write_bytes(whole.read_bytes()[:-200])
+    with pytest.raises(UserError, match=r"cut\.gz: truncated, corrupt or no TFRecord file"):
+        read(data, [str(tmp_path / "*.gz")])
+
+
 def test_no_rows_are_refused(data, tmp_path: Path):
     with pytest.raises(UserError, match="no rows"):
         read(data, [str(tmp_path / "*.gz")])

@@ -3,26 +3,36 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import average_precision_score
 
 from tfx_imbalance.components import progress
+from tfx_imbalance.components.calibrator import prior
 from tfx_imbalance.components.trainer.devices import Devices, visible_devices
 from tfx_imbalance.components.trainer.input import Feature, Rows, pack
-from tfx_imbalance.components.trainer.learners import Task, learner
+from tfx_imbalance.components.trainer.learners import Task, learner, mlp
 from tfx_imbalance.components.trainer.learners.mlp import (
+    HEAD,
+    Cosines,
     PiecewiseLinear,
     batch_size,
     batches,
     build,
     fit,
     intercept_shift,
-    log_prior,
     quantile_edges,
 )
-from tfx_imbalance.components.trainer.params import MlpParams, TrainerParams
+from tfx_imbalance.components.trainer.losses import log_prior
+from tfx_imbalance.components.trainer.params import (
+    LossParams,
+    MlpParams,
+    SamplingParams,
+    TrainerParams,
+)
+from tfx_imbalance.components.trainer.sampling import plan
 
 FEATURES = (Feature("a", 1), Feature("b", 1), Feature("c", 1, categories=3))
 SMALL = {"hidden": (8,), "embedding_units": 2, "bins": 4, "bin_units": 2, "epochs": 3}
@@ -109,6 +119,142 @@ def test_val_figures_use_sample_weights_but_no_class_weights(tmp_path):
     raw = scores(fitted, val)
     ap = average_precision_score(val.labels, raw[:, 1] - raw[:, 0], sample_weight=val.weights)
     assert fitted.history[0].val_auc_pr == pytest.approx(ap)
+
+
+def known(n: int, seed: int, classes: int = 2) -> tuple[Rows, np.ndarray]:
+    """Rows, and their classes' true probabilities: float64 [n, classes]; class k > 0 is rare."""
+    rng = np.random.default_rng(seed)
+    numbers = rng.normal(size=(n, 2)).astype(np.float32)
+    logits = np.zeros((n, classes))
+    for k in range(1, classes):
+        logits[:, k] = -4 + 1.5 * numbers[:, k - 1]
+    p = softmax(logits, axis=1)
+    labels = (rng.random(n)[:, None] > np.cumsum(p, axis=1)).sum(axis=1).astype(np.int32)
+    return Rows(numbers, np.zeros((n, 1), np.int32), labels, np.ones(n, np.float32)), p
+
+
+def corrected(fitted, data: Rows) -> np.ndarray:
+    """What Calibrator's prior correction makes of the scores."""
+    logits = tf.constant(scores(fitted, data), tf.float64)
+    return np.exp(prior.correct(logits, fitted.effect.factors).numpy())
+
+
+MOVED = [
+    ({"loss": {"name": "logit_adjusted"}}, (1, 1, 1)),
+    ({"loss": {"name": "logit_adjusted", "tau": 0.5}}, (1, 4, 4)),
+    ({"sampling": {"mode": "per_class"}}, (1, 1, 1)),
+    ({"sampling": {"mode": "balanced_batches"}}, (1, 1, 1)),
+    ({"sampling": {"mode": "rejection"}}, (1, 1, 1)),
+    (
+        {
+            "sampling": {"mode": "per_class", "target": {f"class {k}": 1 / 3 for k in range(3)}},
+            "loss": {"name": "logit_adjusted"},
+        },
+        (1, 2, 2),
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "class_weights"), MOVED)
+def test_the_prior_correction_undoes_what_moved_the_prior(tmp_path, options, class_weights):
+    train, _ = known(6000, 0, 3)
+    val, truth = known(4000, 1, 3)
+    small = {"hidden": (16,), "bins": 0, "dropout": 0.0, "epochs": 6, "learning_rate": 0.01}
+    fitted = fit(train, val, task(tmp_path, class_weights, **small, **options))
+    assert fitted.effect.kind == "prior_only"
+    got = corrected(fitted, val)
+    # On train the mean score is the share, but for what dropped out; on val by chance, too.
+    shares = np.bincount(train.labels) / len(train)
+    np.testing.assert_allclose(corrected(fitted, train).mean(axis=0), shares, rtol=0.05)
+    np.testing.assert_allclose(got.mean(axis=0), truth.mean(axis=0), rtol=0.12)
+    assert np.abs(got - truth).mean() < 0.01
+    # As trained they are far from that: something was undone.
+    assert softmax(scores(fitted, val), axis=1)[:, 1:].mean() > 2 * truth[:, 1:].mean()
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        {"name": "focal"},
+        {"name": "cross_entropy", "label_smoothing": 0.05},
+        {"name": "ldam", "scale": 8.0},
+    ],
+)
+def test_losses_that_bend_probabilities_rank_rows_and_say_so(tmp_path, loss):
+    data, val = rows(640), rows(400, 1)
+    fitted = fit(data, val, task(tmp_path, (1.0, 3.0), loss=loss))
+    assert fitted.effect.kind == "approximate"
+    np.testing.assert_array_equal(fitted.effect.factors, [1.0, 3.0])
+    raw = scores(fitted, val)
+    assert np.isfinite(raw).all()
+    assert average_precision_score(val.labels, raw[:, 1] - raw[:, 0]) > 1.5 * val.labels.mean()
+
+
+def test_the_mean_score_of_a_smoothed_loss_is_the_mean_target(tmp_path):
+    data = rows(320)
+    fitted = fit(data, data, task(tmp_path, epochs=1, loss={"label_smoothing": 0.2}))
+    expected = 0.8 * data.labels.mean() + 0.1
+    assert softmax(scores(fitted, data), 1)[:, 1].mean() == pytest.approx(expected, abs=1e-3)
+
+
+def test_weights_alone_are_prior_only_and_no_weights_do_nothing(tmp_path):
+    data = rows(64)
+    plain = fit(data, data, task(tmp_path, epochs=1)).effect
+    heavy = fit(data, data, task(tmp_path, (0.5, 2.0), epochs=1)).effect
+    assert (plain.kind, heavy.kind) == ("none", "prior_only")
+    np.testing.assert_array_equal(heavy.factors, [0.5, 2.0])
+
+
+def test_sampled_rows_keep_their_weights_and_their_mean_is_one(tmp_path, monkeypatch):
+    data = dataclasses.replace(
+        rows(320), weights=np.random.default_rng(0).exponential(size=320).astype(np.float32)
+    )
+    given = []
+
+    def spied(*args):
+        given.append(args)
+        return batches(*args)
+
+    monkeypatch.setattr(mlp, "batches", spied)
+    fit(data, data, task(tmp_path, epochs=1, sampling={"mode": "balanced_batches"}))
+    _, weights, epoch, *_ = given[0]
+    np.testing.assert_allclose(weights / weights[0], data.weights / data.weights[0], rtol=1e-5)
+    drawn = [weights[np.asarray(epoch(tf.constant(0, tf.int64)))].mean()]
+    assert np.mean(drawn) == pytest.approx(1, abs=0.1)
+
+
+def test_with_sampling_a_row_without_weight_is_as_if_left_out(tmp_path):
+    data, val = rows(320), rows(100, 1)
+    kept = np.arange(320) % 4 > 0
+    less = Rows(*(getattr(data, f.name)[kept] for f in dataclasses.fields(Rows)))
+    data = dataclasses.replace(data, weights=kept.astype(np.float32))
+    options = {"sampling": {"mode": "per_class"}, "epochs": 2}
+    silent = fit(data, val, task(tmp_path / "a", **options))
+    absent = fit(less, val, task(tmp_path / "b", **options))
+    np.testing.assert_allclose(silent.effect.factors, absent.effect.factors)
+
+
+def test_ldam_scores_are_scaled_cosines_and_a_bias():
+    params = MlpParams(hidden=(4,), bins=0, loss=LossParams(name="ldam", scale=5.0))
+    network = build((Feature("a", 3),), np.zeros((3, 1), np.float32), np.zeros(2), params)
+    head = network.get_layer(HEAD)
+    assert isinstance(head, Cosines)
+    x = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    kernel = np.asarray(head.kernel)
+    cosine = (x @ kernel) / np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(kernel, axis=0))
+    np.testing.assert_allclose(np.asarray(head(x)), 5 * cosine, atol=1e-4)
+    assert np.isfinite(np.asarray(head(np.zeros((1, 4), np.float32)))).all()
+
+
+def test_xla_learns_the_same_and_is_named(tmp_path):
+    data, val = rows(320), rows(100, 1)
+    plain = fit(data, val, task(tmp_path / "plain", dropout=0))
+    xla = dataclasses.replace(
+        task(tmp_path / "xla", dropout=0), devices=visible_devices("off", jit_compile="on")
+    )
+    compiled = fit(data, val, xla)
+    np.testing.assert_allclose(scores(plain, val), scores(compiled, val), atol=1e-3)
+    assert compiled.device.endswith(", XLA") and plain.device is None
 
 
 def test_one_seed_one_model(tmp_path):
@@ -278,7 +424,9 @@ def test_an_epoch_has_each_row_at_most_once_and_another_order_than_the_next():
     data = rows(103)
     index = np.arange(103, dtype=np.float32)
     first, second = [], []
-    for step, (_, _, weights) in enumerate(batches(data, index, 10, 2, seed=3).as_numpy_iterator()):
+    way = plan(SamplingParams(), data, ("0", "1"), size=10, epochs=2, seed=3)
+    got = batches(data, index, way.epoch, 2)
+    for step, (_, _, weights) in enumerate(got.as_numpy_iterator()):
         (first if step < 10 else second).extend(weights.tolist())
     assert len(first) == len(set(first)) == len(second) == len(set(second)) == 100
     assert first != second

@@ -1,0 +1,1 @@
+"""Ensembles for imbalanced classes, one module each, named as `train.learner` names them."""
