@@ -90,7 +90,7 @@ def _judged(test: Rows, probability: np.ndarray) -> float:
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "rus_boost": {"ensemble": {"members": 50, "max_depth": 8}},
+    "rus_boost": {"ensemble": {"members": 50, "max_depth": 3}},
     "ada_boost": {"ensemble": {"members": 50, "max_depth": 1}},
     "easy_ensemble": {"ensemble": {"members": 10, "rounds": 50}},
     "balanced_bagging": {"ensemble": {"members": 50}},
@@ -151,7 +151,7 @@ PEERS: dict[str, Peer] = {
         lambda seed: BalancedBaggingClassifier(None, 50, random_state=seed)
     ),
     "easy_ensemble": _fitted(lambda seed: EasyEnsembleClassifier(10, random_state=seed)),
-    "rus_boost": _fitted(lambda seed: RUSBoostClassifier(_stump(8), random_state=seed)),
+    "rus_boost": _fitted(lambda seed: RUSBoostClassifier(_stump(3), random_state=seed)),
     "ada_boost": _fitted(lambda seed: AdaBoostClassifier(_stump(1), random_state=seed, **SAMME)),
     "isolation_forest": _isolation,
 }

@@ -199,7 +199,7 @@ class EnsembleParams(Params):
         None,
         ge=1,
         description="of each tree; when not given 1 where AdaBoost boosts trees, 3 for "
-        "smote_boost, 8 for rus_boost, else no limit",
+        "smote_boost and rus_boost, else no limit",
     )
     learning_rate: float = Field(1.0, gt=0, description="shrinks each boosted tree's say")
     k_neighbors: int = Field(5, ge=1, description="a synthetic row's neighbour is one of so many")

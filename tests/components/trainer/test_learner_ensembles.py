@@ -7,7 +7,6 @@ from imblearn.ensemble import (
     BalancedBaggingClassifier,
     BalancedRandomForestClassifier,
     EasyEnsembleClassifier,
-    RUSBoostClassifier,
 )
 from scipy.special import softmax
 from sklearn.ensemble import AdaBoostClassifier
@@ -26,7 +25,12 @@ from tfx_imbalance.components.trainer.learners.ensembles import (
     self_paced_ensemble,
     smote_boost,
 )
-from tfx_imbalance.components.trainer.learners.ensembles.boost import ada_boost, samme_leaves
+from tfx_imbalance.components.trainer.learners.ensembles.boost import (
+    ada_boost,
+    samme_leaves,
+    stopped,
+)
+from tfx_imbalance.components.trainer.learners.ensembles.subsets import balanced_subsets
 from tfx_imbalance.components.trainer.params import ENSEMBLES, TrainerParams
 
 FEATURES = (Feature("a", 1), Feature("b", 1), Feature("c", 1, categories=3, lowest=-1))
@@ -95,19 +99,14 @@ def test_a_balanced_random_forest_is_imbalanced_learns(tmp_path, classes):
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("depth", [1, 3])
-@pytest.mark.parametrize("name", ["rus_boost", "ada_boost"])
-def test_a_boost_is_the_librarys(name, classes, depth, tmp_path):
+def test_ada_boost_is_the_librarys(classes, depth, tmp_path):
     train, test = rows(classes=classes), rows(100, 1, classes)
     weights = np.linspace(0.5, 2, len(train)).astype(np.float32)
     train = replace(train, weights=weights)
-    this = task(name, classes=classes, members=12, learning_rate=0.7, max_depth=depth)
+    this = task("ada_boost", classes=classes, members=12, learning_rate=0.7, max_depth=depth)
     fitted = fit(train, this)
-    if name == "rus_boost":
-        tree = DecisionTreeClassifier(max_depth=depth)
-        model = RUSBoostClassifier(tree, n_estimators=12, learning_rate=0.7, random_state=3)
-    else:
-        model = ada_boost(this.params.ensemble, 12, 3)
-        assert isinstance(model, AdaBoostClassifier)
+    model = ada_boost(this.params.ensemble, 12, 3)
+    assert isinstance(model, AdaBoostClassifier)
     model.fit(x_of(train), train.labels, weights.astype(np.float64) / weights.mean())
     expected = model.predict_proba(x_of(test))
     np.testing.assert_allclose(probabilities(fitted, test), expected, atol=1e-6)
@@ -231,19 +230,19 @@ def test_a_bin_gives_in_proportion_what_it_can(weights, sizes, n, expected):
     np.testing.assert_array_equal(got, expected)
 
 
-def m2_by_hand(x, labels, k, added, rounds, depth, seeds):
-    """AdaBoost.M2 row by row; scores on x."""
+def m2_by_hand(x, labels, k, seen, rounds, depth, seeds):
+    """AdaBoost.M2 row by row, of some rows and added ones in each round; scores on x."""
     n = len(x)
     d = {(i, y): 1 / (n * (k - 1)) for i in range(n) for y in range(k) if y != labels[i]}
     total = np.zeros((n, k))
     for t in range(rounds):
         w = np.array([sum(d[i, y] for y in range(k) if y != labels[i]) for i in range(n)])
-        new_x, new_y = added[t]
+        index, new_x, new_y = seen[t]
         tree = DecisionTreeClassifier(max_depth=depth, random_state=seeds[t])
         tree.fit(
-            np.concatenate([x, new_x]),
-            np.concatenate([labels, new_y]),
-            np.concatenate([w * n, np.ones(len(new_y))]),
+            np.concatenate([x[index], new_x]),
+            np.concatenate([labels[index], new_y]),
+            np.concatenate([w[index] * n, np.ones(len(new_y))]),
         )
         h = tree.predict_proba(x)
         loss = sum(p * (1 - h[i, labels[i]] + h[i, y]) for (i, y), p in d.items()) / 2
@@ -262,8 +261,22 @@ def test_smote_boost_is_ada_boost_m2_of_rows_and_synthetic_ones(classes):
     prepared = data.prepared(train, this)
     new = smote_boost.wanted(prepared, this)
     made = list(smote_boost.smote_rows(prepared, new, 5, this))
-    added = [(x_of(synthetic), synthetic.labels) for synthetic, _ in made]
-    expected = m2_by_hand(x_of(train), train.labels, classes, added, 5, 2, data.seeds(this, 5))
+    every = np.arange(len(train))
+    seen = [(every, x_of(synthetic), synthetic.labels) for synthetic, _ in made]
+    expected = m2_by_hand(x_of(train), train.labels, classes, seen, 5, 2, data.seeds(this, 5))
+    np.testing.assert_allclose(scores(fit(train, this), train), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_rus_boost_is_ada_boost_m2_of_balanced_samples(classes):
+    train = rows(120, classes=classes, share=0.3)
+    this = task("rus_boost", classes=classes, max_depth=2)
+    x, seed = x_of(train), this.params.seed
+    drawn = balanced_subsets(train.labels, classes, 5, seed, disjoint=False, replace=False)
+    seen = [(index, x[:0], train.labels[:0]) for index in drawn]
+    for index in drawn:
+        assert np.ptp(np.bincount(train.labels[index])) == 0
+    expected = m2_by_hand(x, train.labels, classes, seen, 5, 2, data.seeds(this, 5))
     np.testing.assert_allclose(scores(fit(train, this), train), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -406,8 +419,8 @@ def test_a_perfect_tree_ends_boosting(name):
 def test_boosting_tells_that_it_stops_at_chance():
     said = []
     with progress.shown_by(said.append):
-        fit(rows(classes=3), task("rus_boost", classes=3, members=50, max_depth=1))
-    assert "the next one is no better than chance" in said[-1]
+        stopped(3, 5, 0.5, task("rus_boost"))
+    assert "3 trees instead of 5: the next one is no better than chance" in said[-1]
 
 
 def test_disjoint_subsets_make_other_members():

@@ -1,41 +1,46 @@
-"""RUSBoost, by imbalanced-learn: AdaBoost whose trees each see a balanced sample.
+"""RUSBoost: AdaBoost.M2 whose trees each see a balanced sample.
 
 Reference: Seiffert, Khoshgoftaar, Van Hulse and Napolitano, "RUSBoost: A Hybrid Approach to
-Alleviating Class Imbalance", IEEE Transactions on Systems, Man, and Cybernetics A 2010; by SAMME,
-see `boost`, where the paper has AdaBoost.M2.
+Alleviating Class Imbalance", IEEE Transactions on Systems, Man, and Cybernetics A 2010.
 
-A tree of a balanced sample is wrong on many rows of the larger classes, so that a stump may be no
-better than chance on all rows: trees are deeper, as the paper's C4.5 are.
+imbalanced-learn's RUSBoostClassifier boosts by SAMME instead, which stops at the first tree that is
+wrong on half of all rows, weighted: a tree of a balanced sample soon is. M2's pseudo-loss asks how
+much a tree prefers wrong classes, and goes on.
 """
 
-from imblearn.ensemble import RUSBoostClassifier
-from sklearn.tree import DecisionTreeClassifier
+import numpy as np
 
 from ...input import Rows
 from ..base import Fitted, Task
-from .boost import boosted, samme_leaves, say_stopped
-from .committee import additive
-from .data import balanced, prepared, seed32
+from .ada_boost_m2 import Sample, Seen, boosted_m2
+from .data import Data, balanced, prepared
 from .members import count, device
+from .subsets import balanced_subsets
 
 
 def fit(train: Rows, val: Rows, task: Task) -> Fitted:
-    """Boosts trees; sample weights are the first weights.
+    """Boosts trees; a sample has as many rows of each class as the smallest class has.
 
     Raises:
       UserError: a class has no rows; no tree is better than chance.
     """
-    data, params = prepared(train, task), task.params.ensemble
-    model = RUSBoostClassifier(
-        DecisionTreeClassifier(max_depth=params.max_depth or 8),
-        n_estimators=count(task, 50),
-        learning_rate=params.learning_rate,
-        random_state=seed32(task),
+    data, rounds = prepared(train, task), count(task, 50)
+    subsets = balanced_subsets(
+        data.labels,
+        len(task.classes),
+        rounds,
+        task.params.seed,
+        disjoint=False,
+        replace=False,
     )
-    boosted(model, data, slice(None))
-    say_stopped(model, task)
+    samples = (of_rows(data, index) for index in subsets)
     return Fitted(
-        additive(model.estimators_, samme_leaves(model), task),
+        boosted_m2(data, samples, rounds, task.params.ensemble.max_depth or 3, task),
         effect=balanced(data, task),
         device=device(task),
     )
+
+
+def of_rows(data: Data, index: np.ndarray) -> Sample:
+    """Some rows alone: int64 [s]."""
+    return lambda weights: Seen(data.x[index], data.labels[index], weights[index])

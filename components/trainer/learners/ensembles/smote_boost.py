@@ -1,15 +1,13 @@
 """SMOTEBoost: AdaBoost.M2 whose trees see synthetic rows of the smaller classes, new in each round.
 
-References: Chawla, Lazarevic, Hall and Bowyer, "SMOTEBoost: Improving Prediction of the Minority
-Class in Boosting", PKDD 2003; Freund and Schapire, "Experiments with a New Boosting Algorithm",
-ICML 1996, figure 2 (AdaBoost.M2).
+Reference: Chawla, Lazarevic, Hall and Bowyer, "SMOTEBoost: Improving Prediction of the Minority
+Class in Boosting", PKDD 2003.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from sklearn.tree import DecisionTreeClassifier
 
 from .... import progress
 from ....errors import UserError
@@ -23,19 +21,13 @@ from ....rebalancer.synthesis import synthesise
 from ...input import Rows
 from .. import columns
 from ..base import Fitted, Task
-from .boost import LEAST_LOSS, stopped
-from .committee import additive
+from .ada_boost_m2 import Sample, Seen, boosted_m2
 from .data import Data, moved, prepared, seeds
-from .members import count, device, say_done
+from .members import count, device
 
 
 def fit(train: Rows, val: Rows, task: Task) -> Fitted:
-    """Boosts trees.
-
-    A synthetic row weighs what its base row did in the first round. Class weights and sample
-    weights are the first weights. Scores are the sums of log(1 / beta) h(x, y): the pseudo-loss is
-    an exponential loss, whose minimiser is half the log of the probabilities (Friedman, Hastie and
-    Tibshirani, Annals of Statistics 2000), and M2 weighs h by half of log(1 / beta).
+    """Boosts trees; a synthetic row weighs what its base row did in the first round.
 
     Raises:
       UserError: a class has no rows, or a class that SMOTE has to enlarge only one; no tree is
@@ -44,73 +36,19 @@ def fit(train: Rows, val: Rows, task: Task) -> Fitted:
     data = prepared(train, task)
     new = wanted(data, task)
     rounds = count(task, 50)
-    trees, votes = boost(data, smote_rows(data, new, rounds, task), rounds, task)
-    leaves = []
-    for tree, vote in zip(trees, votes, strict=True):
-        value = tree.tree_.value[:, 0]
-        leaves.append(vote * value / value.sum(axis=1, keepdims=True))
+    samples = (with_added(data, *made, task) for made in smote_rows(data, new, rounds, task))
     return Fitted(
-        additive(trees, leaves, task),
+        boosted_m2(data, samples, rounds, task.params.ensemble.max_depth or 3, task),
         effect=moved(task, (data.counts + new) / data.counts),
         device=device(task),
     )
 
 
-def boost(
-    data: Data, synthetic: Iterator[tuple[Rows, np.ndarray]], rounds: int, task: Task
-) -> tuple[list[DecisionTreeClassifier], list[float]]:
-    """AdaBoost.M2 with added rows.
-
-    Args:
-      data: the rows that are boosted.
-      synthetic: for each round the rows that its tree sees beside them, and int64 [s], the row that
-        each was made of.
-      rounds: most trees; fewer where one is perfect, or no better than chance.
-      task: the seed, and parameters.
-
-    Returns:
-      The trees, and log(1 / beta) of each.
-
-    Raises:
-      UserError: the first tree is no better than chance.
-    """
-    params = task.params.ensemble
-    n, k = len(data.labels), len(task.classes)
-    of_row = np.arange(n), data.labels
-    mislabels = np.tile(data.weights[:, None] / (data.weights.sum() * (k - 1)), (1, k))
-    mislabels[of_row] = 0
-    first = mislabels.sum(axis=1)
-    trees: list[DecisionTreeClassifier] = []
-    votes: list[float] = []
-    for seed, (added, bases) in zip(seeds(task, rounds), synthetic, strict=True):
-        tree = DecisionTreeClassifier(max_depth=params.max_depth or 3, random_state=seed)
-        tree.fit(
-            np.concatenate([data.x, columns.matrix(added, task.features)]),
-            np.concatenate([data.labels, added.labels]),
-            # Of mean 1 or so: a weight near 0 may round a gain away.
-            np.concatenate([mislabels.sum(axis=1), first[bases]]) * n,
-        )
-        h = tree.predict_proba(data.x)
-        margin = h[of_row][:, None] - h
-        loss = float((mislabels * (1 - margin)).sum() / 2)
-        if loss >= 0.5:
-            break
-        beta = max(loss, LEAST_LOSS) / (1 - loss)
-        trees.append(tree)
-        votes.append(-params.learning_rate * float(np.log(beta)))
-        say_done(len(trees), rounds, task)
-        if loss <= LEAST_LOSS:
-            break
-        mislabels *= np.exp(-votes[-1] / 2 * (1 + margin))
-        mislabels /= mislabels.sum()
-    if not trees:
-        raise UserError(
-            f"train.ensemble.max_depth: the first tree, of depth {params.max_depth or 3}, is no "
-            "better than chance on train; expected features that tell the classes apart; try a "
-            "greater max_depth, or another train.learner"
-        )
-    stopped(len(trees), rounds, loss, task)
-    return trees, votes
+def with_added(data: Data, added: Rows, bases: np.ndarray, task: Task) -> Sample:
+    """All rows and those `added`, each made of one of `bases` int64 [s]."""
+    x = np.concatenate([data.x, columns.matrix(added, task.features)])
+    labels = np.concatenate([data.labels, added.labels])
+    return lambda weights: Seen(x, labels, np.concatenate([weights, data.weights[bases]]))
 
 
 def wanted(data: Data, task: Task) -> np.ndarray:
