@@ -727,12 +727,20 @@ def _outliers(found: OutlierFindings) -> list[Block]:
 
 def _training(found: Training) -> list[Block]:
     precision = ", mixed precision" if found.mixed_precision else ""
-    tuned = found.hyperparameters
-    words = Text(
+    measured = f"{len(found.history)} measurements on val, " if found.history else ""
+    told = [
         f"Learner {found.learner} on {found.device}{precision}: {found.rows:,} rows of train, "
-        f"{len(found.history)} epochs, {found.seconds:,.1f} s."
-        + (f" Hyperparameters of the search: {_listed(found.hyperparameters)}." if tuned else "")
-    )
+        f"{measured}{found.seconds:,.1f} s."
+    ]
+    if found.hyperparameters:
+        told.append(f"Hyperparameters of the search: {_listed(found.hyperparameters)}.")
+    if found.batch_size:
+        told.append(f"{found.batch_size:,} rows a step.")
+    if found.resumed_epochs:
+        told.append(f"{found.resumed_epochs} epochs were taken over from a run that was killed.")
+    if found.warm_start:
+        told.append(f"Start: {found.warm_start}.")
+    words = Text(" ".join(told))
     weights = Table(
         "Class weights",
         ("Class", "Weight in the loss", "Prior moved by"),
