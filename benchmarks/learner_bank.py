@@ -18,8 +18,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from benchmarks._bank import ROOT, Run, mean, run_config
+from benchmarks._xgboost import classifier
 from benchmarks.claims import Claim
-from tfx_imbalance.components.trainer.params import BoostedTreesParams
 
 SEEDS = (0, 1, 2, 3, 4)
 LEARNERS = ("boosted_trees", "balanced_random_forest", "easy_ensemble")
@@ -118,26 +118,9 @@ def _features(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def _xgboost(train: pd.DataFrame, val: pd.DataFrame, test: pd.DataFrame, seed: int) -> np.ndarray:
-    from xgboost import XGBClassifier
-
-    params, (texts, numbers) = BoostedTreesParams(), _features(train)
+    texts, numbers = _features(train)
     kinds = {name: pd.CategoricalDtype(sorted(train[name].unique())) for name in texts}
-    model = XGBClassifier(
-        n_estimators=params.rounds,
-        learning_rate=params.learning_rate,
-        max_depth=params.max_depth,
-        min_child_weight=params.min_child_weight,
-        subsample=params.subsample,
-        colsample_bytree=params.colsample,
-        reg_lambda=params.l2,
-        max_bin=params.bins,
-        early_stopping_rounds=params.patience,
-        eval_metric="aucpr",
-        enable_categorical=True,
-        tree_method="hist",
-        random_state=seed,
-        n_jobs=1,
-    )
+    model = classifier(seed, enable_categorical=True)
     train, val, test = (rows.astype(kinds) for rows in (train, val, test))
     columns = [*texts, *numbers]
     model.fit(

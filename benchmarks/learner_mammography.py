@@ -24,11 +24,12 @@ from sklearn.tree import DecisionTreeClassifier
 
 from benchmarks import _data
 from benchmarks._bank import mean
+from benchmarks._xgboost import classifier
 from benchmarks.claims import Claim
 from tfx_imbalance.components.trainer.devices import visible_devices
 from tfx_imbalance.components.trainer.input import Feature, Rows
 from tfx_imbalance.components.trainer.learners import Task, learner
-from tfx_imbalance.components.trainer.params import BoostedTreesParams, TrainerParams
+from tfx_imbalance.components.trainer.params import TrainerParams
 from tfx_imbalance.components.tuner.folds import stratified
 
 FOLDS, SEEDS, MOST = 5, tuple(range(10)), 0.01
@@ -98,24 +99,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def _xgboost(train: Rows, val: Rows, test: Rows, seed: int) -> np.ndarray:
-    from xgboost import XGBClassifier
-
-    params = BoostedTreesParams()
-    model = XGBClassifier(
-        n_estimators=params.rounds,
-        learning_rate=params.learning_rate,
-        max_depth=params.max_depth,
-        min_child_weight=params.min_child_weight,
-        subsample=params.subsample,
-        colsample_bytree=params.colsample,
-        reg_lambda=params.l2,
-        max_bin=params.bins,
-        early_stopping_rounds=params.patience,
-        eval_metric="aucpr",
-        tree_method="hist",
-        random_state=seed,
-        n_jobs=1,
-    )
+    model = classifier(seed)
     model.fit(train.numbers, train.labels, eval_set=[(val.numbers, val.labels)], verbose=False)
     return np.asarray(model.predict_proba(test.numbers)[:, 1])
 

@@ -33,6 +33,7 @@ from .. import hashing
 from ..errors import UserError
 from . import cells
 from .features import Features
+from .merging import Merging
 from .neighbors import Space, nearest
 from .plan import megabytes
 from .reading import Job
@@ -289,26 +290,13 @@ class _Search(_Held):
         yield group, _Nearest(far, rows.ids[found - s], cells.vectors(space)[found])
 
 
-class _NearFn(beam.CombineFn):
+class _NearFn(Merging):
     """Merges _Nearest of the same queries. One more than `k` are kept: one may be the query."""
 
     def __init__(self, k: int) -> None:
         self._most = k + 1
 
-    def create_accumulator(self) -> _Nearest | None:
-        return None
-
-    def add_input(self, found: _Nearest | None, more: _Nearest) -> _Nearest:
-        return more if found is None else self._merged([found, more])
-
-    def merge_accumulators(self, parts: Iterable[_Nearest | None]) -> _Nearest | None:
-        there = [part for part in parts if part is not None]
-        return self._merged(there) if there else None
-
-    def extract_output(self, found: _Nearest | None) -> _Nearest | None:
-        return found
-
-    def _merged(self, parts: list[_Nearest]) -> _Nearest:
+    def merged(self, parts: list[_Nearest]) -> _Nearest:
         distances, ids, found = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
         order = np.lexsort((ids, distances), axis=1)[:, : self._most]
         return _Nearest(

@@ -23,6 +23,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from ..tfrecord import Frames
 from .decisions import keys_of
+from .merging import Merging
 from .neighbors import Space, nearest
 from .plan import Plan, must_fit
 from .reading import Block, BlockParser, Job, rows_of
@@ -247,23 +248,11 @@ class _Count(_InBulk):
         yield self._counter(_split(rows, self._job))
 
 
-class _AddFn(beam.CombineFn):
+class _AddFn(Merging):
     """Adds tuples of arrays up."""
 
-    def create_accumulator(self) -> tuple[np.ndarray, ...]:
-        return ()
-
-    def add_input(
-        self, total: tuple[np.ndarray, ...], more: tuple[np.ndarray, ...]
-    ) -> tuple[np.ndarray, ...]:
-        return self.merge_accumulators([total, more])
-
-    def merge_accumulators(self, parts: Iterable[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
-        there = [part for part in parts if part]
-        return tuple(np.sum(arrays, axis=0) for arrays in zip(*there, strict=True))
-
-    def extract_output(self, total: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-        return total
+    def merged(self, parts: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+        return tuple(np.sum(arrays, axis=0) for arrays in zip(*parts, strict=True))
 
 
 class _Firsts(NamedTuple):
@@ -321,23 +310,10 @@ class _Ranked(_InBulk):
             yield name, _Firsts(*ranked, most)
 
 
-class _FirstFn(beam.CombineFn):
+class _FirstFn(Merging):
     """Merges _Firsts of the same questions."""
 
-    def create_accumulator(self) -> _Firsts | None:
-        return None
-
-    def add_input(self, found: _Firsts | None, more: _Firsts) -> _Firsts:
-        return more if found is None else self._merged([found, more])
-
-    def merge_accumulators(self, parts: Iterable[_Firsts | None]) -> _Firsts | None:
-        there = [part for part in parts if part is not None]
-        return self._merged(there) if there else None
-
-    def extract_output(self, found: _Firsts | None) -> _Firsts | None:
-        return found
-
-    def _merged(self, parts: list[_Firsts]) -> _Firsts:
+    def merged(self, parts: list[_Firsts]) -> _Firsts:
         numbers = np.concatenate([part.numbers for part in parts], axis=1)
         ids = np.concatenate([part.ids for part in parts], axis=1)
         codes = np.concatenate([part.codes for part in parts], axis=1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
+from ...errors import UserError
 from ...report import Kind
 from ..devices import Devices
 from ..input import Feature, Rows
@@ -56,6 +57,22 @@ class Task:
     def weighted(self) -> Effect:
         """The effect of the class weights in a loss that is a mean of weighted log losses."""
         return Effect(self.class_weights, "prior_only" if np.ptp(self.class_weights) else "none")
+
+    def weighted_rows(self, train: Rows) -> Rows:
+        """The rows of a weight above 0.
+
+        Raises:
+          UserError: a class has none of them.
+        """
+        rows = train.take(train.weights > 0)
+        counts = np.bincount(rows.labels, minlength=len(self.classes))
+        if not counts.all():
+            raise UserError(
+                f"train.learner {self.params.learner}: found no row of class "
+                f"{self.classes[int(counts.argmin())]!r} with a weight above 0 in train, expected "
+                "at least one of each class; add rows of it, or leave the class out of the data"
+            )
+        return rows
 
     def loss_weights(self, rows: Rows) -> np.ndarray:
         """float32 [n], class weight times sample weight, scaled to mean 1."""

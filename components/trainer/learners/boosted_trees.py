@@ -52,7 +52,7 @@ def fit(train: Rows, val: Rows, task: Task) -> Fitted:
       UserError: a class without rows, or a number that is infinite.
     """
     params = task.params.boosted_trees
-    train = train.take(train.weights > 0)
+    train = task.weighted_rows(train)
     _check(train, task)
     columns = Columns(task.features, one_hot=False)
     cuda = xgboost.build_info()["USE_CUDA"] and bool(tf.config.list_physical_devices("GPU"))
@@ -286,13 +286,6 @@ def _objective(classes: int) -> dict[str, Any]:
 
 
 def _check(train: Rows, task: Task) -> None:
-    counts = np.bincount(train.labels, minlength=len(task.classes))
-    if not counts.all():
-        raise UserError(
-            f"train.learner boosted_trees: found no row of class "
-            f"{task.classes[int(counts.argmin())]!r} with a weight above 0 in train, expected at "
-            "least one of each class; add rows of it, or leave the class out of the data"
-        )
     if np.isinf(train.numbers).any():
         infinite = np.isinf(train.numbers).any(axis=0)
         names = [f.name for f in task.features if not f.categories for _ in range(f.width)]

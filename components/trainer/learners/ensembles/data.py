@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....errors import UserError
 from ...input import Rows
 from .. import columns
 from ..base import Effect, Task
@@ -43,14 +42,8 @@ def prepared(train: Rows, task: Task) -> Data:
     Raises:
       UserError: a class has none of them.
     """
-    rows = train.take(train.weights > 0)
+    rows = task.weighted_rows(train)
     counts = np.bincount(rows.labels, minlength=len(task.classes))
-    if not counts.all():
-        raise UserError(
-            f"train.learner {task.params.learner}: found no row of class "
-            f"{task.classes[int(counts.argmin())]!r} with a weight above 0 in train, expected at "
-            "least one of each class; add rows of it, or leave the class out of the data"
-        )
     weights = task.loss_weights(rows).astype(np.float64)
     return Data(rows, columns.matrix(rows, task.features), weights, counts)
 
