@@ -90,7 +90,9 @@ def _tuning(report: Tuning) -> str:
 
 
 def _training(report: Training) -> str:
-    best = f", best epoch {report.best_epoch} of {len(report.history)}" if report.best_epoch else ""
+    # Boosting writes down some of its rounds only.
+    last = report.history[-1].epoch if report.history else 0
+    best = f", best epoch {report.best_epoch} of {last}" if report.best_epoch else ""
     return f"{report.learner} on {report.device}{best}"
 
 
