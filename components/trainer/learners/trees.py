@@ -122,7 +122,7 @@ class Boosted(NamedTuple):
         base = np.array(json.loads(learner["learner_model_param"]["base_score"]), np.float32)
         base = base.reshape(-1)
         if learner["objective"]["name"] == "binary:logistic":
-            base = -np.log(1 / base - 1)  # stated as a probability, as xgboost turns it back
+            base = -np.log(1 / base - 1)  # stated as a probability
         outputs = max(1, int(learner["learner_model_param"]["num_class"]))
         return cls(
             Trees._of([_xgboost_part(tree) for tree in model["trees"]]),

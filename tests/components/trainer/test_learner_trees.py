@@ -68,14 +68,15 @@ def test_ids_that_training_lacked_go_xgboosts_way():
 
 
 @pytest.mark.parametrize("base_score", [None, 0.5, 0.013])
-def test_the_intercept_is_exact(base_score):
+def test_the_intercept_is_xgboosts(base_score):
     x, labels = table(500)
     given = {} if base_score is None else {"base_score": base_score}
     # A leaf needs more weight than there is: trees are a leaf of value 0.
     found = booster(x, labels, 3, min_child_weight=1e9, **given)
     model = Boosted.of(found)
     expected = found.predict(as_matrix(x), output_margin=True)
-    np.testing.assert_array_equal(margins(model, x)[:, 0], expected)
+    # Versions differ in how they round the logit of base_score.
+    np.testing.assert_allclose(margins(model, x)[:, 0], expected, rtol=3e-7)
     assert model.trees.depth == 0
 
 
