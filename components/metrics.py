@@ -16,24 +16,14 @@ data into one bin (Nguyen and O'Connor, "Posterior Calibration and Exploratory A
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from sklearn import metrics as sk
 
-BINARY_METRICS = (
-    "auc",
-    "auc_pr",
-    "recall",
-    "precision",
-    "f1",
-    "balanced_accuracy",
-    "g_mean",
-    "mcc",
-    "brier",
-    "log_loss",
-    "ece",
-)
+from .names import Metric
+
+BINARY_METRICS: tuple[str, ...] = get_args(Metric)
 LOWER_IS_BETTER = frozenset({"brier", "log_loss", "ece"})
 ECE_BINS = 15
 

@@ -1,5 +1,7 @@
 """Names that more than one room must agree on. Each stands here and nowhere else."""
 
+from typing import Literal
+
 ROW_ID = "_row_id"
 """int64 feature: a row's identity, a 64-bit hash of its features (hashing.row_ids)."""
 
@@ -31,3 +33,18 @@ EXTRA_DIR = "assets.extra/tfx_imbalance"
 
 NETWORK_FILE = "network.npz"
 """In EXTRA_DIR of a trained mlp and of what is pushed of it: what a later training starts from."""
+
+Metric = Literal[
+    "auc",
+    "auc_pr",
+    "recall",
+    "precision",
+    "f1",
+    "balanced_accuracy",
+    "g_mean",
+    "mcc",
+    "brier",
+    "log_loss",
+    "ece",
+]
+"""Figures of a model on one split, see components/metrics.py."""

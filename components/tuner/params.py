@@ -4,23 +4,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from ..names import Metric
 from ..params import Params
 from ..rebalancer.params import RebalanceParams
 from ..trainer.params import TrainerParams
-
-Metric = Literal[
-    "auc_pr",
-    "auc",
-    "recall",
-    "precision",
-    "f1",
-    "balanced_accuracy",
-    "g_mean",
-    "mcc",
-    "brier",
-    "log_loss",
-    "ece",
-]
 
 
 class TuneOptions(Params):

@@ -2,8 +2,8 @@
 
 from typing import Any, ClassVar, Literal
 
+from ..names import Metric
 from ..report import Report
-from .params import Metric
 
 Status = Literal["completed", "pruned", "failed"]
 
