@@ -66,7 +66,7 @@ def create_pipeline(
       pipeline_root: where artifacts go.
       serving_dir: registry folder of pushed models.
       metadata: connection to ML Metadata; None where the orchestrator has its own.
-      beam_args: options of every Beam node, before those of `config.beam`.
+      beam_args: the runner and its options for every Beam node for which `config.beam` names none.
     """
     example_gen = StratifiedExampleGen(path=config.data.path, params=config.ingest)
     raw = example_gen.outputs["examples"]
@@ -253,4 +253,7 @@ def _set_beam_options(
     for node in nodes:
         if isinstance(node, BaseBeamComponent):
             own = config.beam.nodes.get(node.id, ())  # type: ignore[call-overload]
-            node.with_beam_pipeline_args([*beam_args, *config.beam.default, *own])
+            chosen = [*config.beam.default, *own]
+            if not any(option.startswith("--runner") for option in chosen):
+                chosen = [*beam_args, *chosen]
+            node.with_beam_pipeline_args(chosen)

@@ -3,8 +3,9 @@
 import json
 import subprocess
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,16 @@ def identities(artifact: Path, split: str) -> Counter:
 
 
 @pytest.fixture(scope="module")
-def pushed(make_workbench: Callable[..., Workbench]) -> Workbench:
+def temp_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A temporary folder of the runs' own."""
+    folder = tmp_path_factory.mktemp("temp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def pushed(make_workbench: Callable[..., Workbench], temp_folder: Path) -> Workbench:
     """A run that ends in a pushed model."""
     bench = make_workbench(
         rebalance={"method": "under", "sampling_strategy": 0.5},
@@ -68,6 +78,11 @@ def test_a_run_pushes_a_model_and_leaves_page_and_summary(pushed: Workbench) -> 
     counts = summary["class_counts"]
     assert counts["rebalanced"]["no"] == 2 * counts["rebalanced"]["yes"]
     assert sum(sum(counts[s].values()) for s in (TRAIN, VAL, TEST)) == 2400
+
+
+def test_nothing_is_left_in_the_temporary_folder(pushed: Workbench, temp_folder: Path) -> None:
+    # TensorFlow removes its files of generated code when the process ends.
+    assert [p.name for p in temp_folder.iterdir() if "autograph" not in p.name] == []
 
 
 def test_pushed_probabilities_are_calibrated_though_weights_and_rates_moved_the_prior(

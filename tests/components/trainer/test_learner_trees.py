@@ -71,12 +71,12 @@ def test_ids_that_training_lacked_go_xgboosts_way():
 def test_the_intercept_is_xgboosts(base_score):
     x, labels = table(500)
     given = {} if base_score is None else {"base_score": base_score}
-    # A leaf needs more weight than there is: trees are a leaf of value 0.
+    # A split needs more weight than there is: each tree is one leaf.
     found = booster(x, labels, 3, min_child_weight=1e9, **given)
     model = Boosted.of(found)
     expected = found.predict(as_matrix(x), output_margin=True)
-    # Versions differ in how they round the logit of base_score.
-    np.testing.assert_allclose(margins(model, x)[:, 0], expected, rtol=3e-7)
+    # Versions differ in how they round the logit of base_score, -4.33 for 0.013, under the leaves.
+    np.testing.assert_allclose(margins(model, x)[:, 0], expected, rtol=3e-7, atol=5e-7)
     assert model.trees.depth == 0
 
 
