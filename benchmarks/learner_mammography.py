@@ -93,7 +93,7 @@ def _judged(test: Rows, probability: np.ndarray) -> float:
 OPTIONS: dict[str, dict[str, Any]] = {
     "rus_boost": {"ensemble": {"members": 50, "max_depth": 3}},
     "ada_boost": {"ensemble": {"members": 50, "max_depth": 1}},
-    "easy_ensemble": {"ensemble": {"members": 10, "rounds": 50}},
+    "easy_ensemble": {"ensemble": {"members": 10, "rounds": 50, "max_depth": 1}},
     "balanced_bagging": {"ensemble": {"members": 50}},
 }
 

@@ -7,6 +7,9 @@ from typing_extensions import Self
 
 from ..params import Params
 
+Method = Literal["none", "platt", "spline", "isotonic", "temperature", "vector", "dirichlet"]
+"""Maps to calibrated probabilities: see calibration.py."""
+
 
 class ThresholdParams(Params):
     """What the operating point is chosen for, on val."""
@@ -43,11 +46,13 @@ class CalibrateOptions(Params):
         description="undo what sampling rates and class weights did to the prior; without it the "
         "probabilities stay distorted, on purpose",
     )
-    method: Literal["auto", "none", "platt", "isotonic", "temperature"] = Field(
+    method: Method | Literal["auto"] = Field(
         "auto",
-        description="fitted on val after the prior correction; auto: platt (binary) or "
-        "temperature (multiclass) where the prior correction is not exact, ECE on val is above "
-        "max_ece beyond chance, or the mean score misses the prevalence beyond chance; else none",
+        description="fitted on val after the prior correction; auto: the simplest map of platt and "
+        "spline (binary), or temperature, vector and dirichlet (multiclass), whose log loss in "
+        "folds of val is not beaten beyond chance, where the prior correction is not exact, ECE on "
+        "val is above max_ece beyond chance, or the mean score misses the prevalence beyond "
+        "chance; else none",
     )
     max_ece: float = Field(
         0.01, gt=0, lt=1, description="auto: ECE on val that calls for calibration"

@@ -1,10 +1,11 @@
 """What Calibrator did."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
 from ..report import Kind, Report
+from .params import Method
 
 SCORES_FILE = "val_scores.npz"
 
@@ -22,7 +23,7 @@ class Calibration(Report):
     """class -> product of the sampling, weight and loss factors; undone if `prior_corrected`."""
     kind: Kind
     prior_corrected: bool
-    method: Literal["none", "platt", "isotonic", "temperature"]
+    method: Method
     method_reason: str
     objective: str
     """In words, such as 'f_beta (beta = 1)'."""

@@ -358,8 +358,11 @@ def _calibration_words(found: Calibration) -> str:
     method = {
         "none": "No calibrator was fitted",
         "platt": "Platt scaling was fitted on val",
+        "spline": "A rising spline of the log odds was fitted on val",
         "isotonic": "Isotonic regression was fitted on val",
         "temperature": "Temperature scaling was fitted on val",
+        "vector": "Vector scaling was fitted on val",
+        "dirichlet": "Dirichlet calibration was fitted on val",
     }[found.method]
     chosen = f"The operating point was chosen on val for {found.objective}"
     if found.threshold is not None:

@@ -198,8 +198,8 @@ class EnsembleParams(Params):
     max_depth: int | None = Field(
         None,
         ge=1,
-        description="of each tree; when not given 1 where AdaBoost boosts trees, 3 for "
-        "smote_boost and rus_boost, else no limit",
+        description="of each tree; when not given 1 for ada_boost, 3 for smote_boost, rus_boost "
+        "and members that are an AdaBoost, else no limit",
     )
     learning_rate: float = Field(1.0, gt=0, description="shrinks each boosted tree's say")
     k_neighbors: int = Field(5, ge=1, description="a synthetic row's neighbour is one of so many")

@@ -222,3 +222,119 @@ def test_ece_by_chance_is_what_true_probabilities_show_on_average():
 def test_platt_on_three_classes_is_refused_by_its_config_path():
     with pytest.raises(UserError, match=r"calibrate.method: platt is for two classes, found 3"):
         calibration.fit("platt", *many(20))
+
+
+def _penalised(z, y, w, matrix_part):
+    """Loss of logits z with the normal prior that `_fit_linear` states; its own form."""
+    p = tf.nn.softmax(z).numpy()
+    return -(w @ np.log(p[np.arange(len(y)), y])) + (matrix_part**2).sum() / 2
+
+
+@pytest.mark.parametrize("method", ["vector", "dirichlet"])
+def test_vector_and_dirichlet_maximise_the_posterior(method):
+    log_p, y, _ = many(600, temperature=2.0)
+    w = np.random.default_rng(1).uniform(0, 2, len(y))
+    found = calibration.fit(method, log_p, y, w)
+    t = calibration.fit_temperature(log_p, y, w).temperature
+    u = log_p / t
+    mean = np.average(u, axis=0, weights=w)
+    spread = np.sqrt(np.average((u - mean) ** 2, axis=0, weights=w))
+    v = (u - mean) / spread
+    d = (np.array(found.matrix) * t - np.eye(3)) * spread
+    b = np.array(found.bias) + d @ (mean / spread)
+
+    def loss(d, b):
+        return _penalised(u + v @ d.T + b, y, w, np.concatenate([d.ravel(), b]))
+
+    least = loss(d, b)
+    assert apply(found, log_p) == pytest.approx(tf.nn.softmax(u + v @ d.T + b).numpy())
+    if method == "vector":
+        assert np.count_nonzero(np.array(found.matrix) - np.diag(np.diag(found.matrix))) == 0
+    rng = np.random.default_rng(2)
+    for _ in range(50):
+        step = rng.normal(0, 1e-3, (3, 3))
+        step = np.diag(np.diag(step)) if method == "vector" else step
+        assert loss(d + step, b + rng.normal(0, 1e-3, 3)) > least
+
+
+def test_dirichlet_finds_the_map_that_distorted_the_probabilities():
+    rng = np.random.default_rng(0)
+    log_p = log_softmax(rng.normal(0, 1.5, (60_000, 3)) - [0, 1, 2])
+    matrix, bias = np.array([[1.5, 0.3, 0.0], [0.0, 0.6, 0.2], [-0.2, 0.0, 1.0]]), [0.5, 0.0, -1.0]
+    true = np.exp(log_softmax(log_p @ matrix.T + bias))
+    y = (true.cumsum(axis=1) < rng.uniform(size=(len(true), 1))).sum(axis=1)
+    found = apply(calibration.fit_dirichlet(log_p, y, np.ones(len(y))), log_p)
+    assert np.abs(found - true).mean() < 0.005
+
+
+def test_a_class_without_rows_on_val_keeps_a_probability():
+    log_p, y, w = many(500)
+    kept = y != 2
+    for method in calibration.MULTICLASS:
+        found = apply(calibration.fit(method, log_p[kept], y[kept], w[kept]), log_p)
+        assert np.isfinite(found).all()
+        assert found[:, 2].max() > 1e-4
+
+
+def test_temperature_reaches_scores_that_lie_close_together():
+    log_p, y, w = many(4000)
+    flat = log_softmax(log_p * 0.002)  # mean votes of many members
+    assert apply(calibration.fit_temperature(flat, y, w), flat) == pytest.approx(
+        np.exp(log_p), abs=0.03
+    )
+
+
+def kinked(n, seed=0):
+    """Scores of which only the upper part says anything; log p, label, weight."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(-1, 1, n)
+    true = -3 + 4 * np.maximum(z, 0) + 0.1 * z
+    y = (rng.uniform(size=n) < 1 / (1 + np.exp(-true))).astype(np.int64)
+    return log_softmax(np.stack([-z, z], axis=1) / 2), y, np.ones(n), 1 / (1 + np.exp(-true))
+
+
+def test_spline_follows_a_kink_that_platt_cannot():
+    log_p, y, w, _ = kinked(20_000)
+    new, _, _, true = kinked(20_000, 1)
+    spline, platt = (
+        np.mean((apply(fit(log_p, y, w), new)[:, 1] - true) ** 2)
+        for fit in (calibration.fit_spline, calibration.fit_platt)
+    )
+    assert spline < platt / 5
+    assert spline < 2e-4
+    assert calibration.simplest(calibration.BINARY, log_p, y, w)[0] == "spline"
+
+
+@PROPERTY
+@given(seed=st.integers(0, 10**6), n=st.integers(2, 300), scale=st.floats(1e-3, 100.0))
+def test_spline_rises_strictly_and_depends_on_the_scale_of_scores_as_it_should(seed, n, scale):
+    rng = np.random.default_rng(seed)
+    z, y = rng.normal(size=n), (np.arange(n) < max(1, n // 5)).astype(np.int64)
+    log_p = log_softmax(np.stack([0 * z, z], axis=1))
+    found = calibration.fit_spline(log_p, y, np.ones(n))
+    assert min(found.slopes) > 0
+    assert (np.diff(found.knots) > 0).all()
+    ranks = apply(found, log_p)[np.argsort(z), 1]
+    assert (np.diff(ranks) >= 0).all()
+    scaled = log_softmax(np.stack([0 * z, scale * z], axis=1))
+    again = apply(calibration.fit_spline(scaled, y, np.ones(n)), scaled)
+    assert again == pytest.approx(apply(found, log_p), abs=1e-3)
+
+
+def test_spline_is_plain_logistic_regression_between_two_knots_of_equal_slopes():
+    log_p, y, w = binary(20_000, 3)
+    found = apply(calibration.fit_spline(log_p, y, w), log_p)
+    assert found == pytest.approx(apply(calibration.fit_platt(log_p, y, w), log_p), abs=0.05)
+
+
+def test_simplest_takes_the_simplest_that_is_not_beaten_beyond_chance():
+    methods = [
+        calibration.simplest(calibration.MULTICLASS, *many(2000, seed, 2.0))[0]
+        for seed in range(10)
+    ]
+    assert methods.count("temperature") >= 8
+    log_p, y, w = many(4000)
+    biased = log_softmax(log_p * [0.3, 1.0, 2.0] + [2.0, 0.0, 0.0])
+    method, losses = calibration.simplest(calibration.MULTICLASS, biased, y, w)
+    assert method in ("vector", "dirichlet")
+    assert losses[method] < losses["temperature"] - 0.01

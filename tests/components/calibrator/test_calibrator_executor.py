@@ -11,6 +11,7 @@ from tfx.utils import path_utils
 
 from tfx_imbalance import artifacts
 from tfx_imbalance.components import artifact_io, metrics, progress, scoring
+from tfx_imbalance.components.calibrator import calibration
 from tfx_imbalance.components.calibrator.component import Calibrator
 from tfx_imbalance.components.calibrator.executor import Executor
 from tfx_imbalance.components.calibrator.params import CalibratorParams, ThresholdParams
@@ -216,7 +217,8 @@ def test_sample_weights_count(world):
 def test_smote_is_calibrated_on_val(world):
     world.rebalancing = rebalancing({"no": 1.0, "yes": 3.0}, kind="approximate")
     report = world.run()
-    assert (report.kind, report.method) == ("approximate", "platt")
+    assert report.kind == "approximate"
+    assert report.method in calibration.BINARY
 
 
 def test_a_users_sigmoid_model_gives_the_same(world):
@@ -239,7 +241,7 @@ def test_three_classes(world):
     world.rebalancing = None
     world.training = training({"a": 1.0, "b": 2.0, "c": 4.0})
     report = world.run()
-    assert (report.threshold, report.positive, report.method) == (None, None, "temperature")
+    assert (report.threshold, report.positive, report.method) == (None, None, "vector")
     assert np.shape(report.decision_matrix) == (3, 3)
     chosen = (world.arrays["probabilities"] @ np.array(report.decision_matrix)).argmax(axis=1)
     assert (chosen == world.arrays["decisions"]).all()

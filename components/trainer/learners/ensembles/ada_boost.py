@@ -17,7 +17,7 @@ def fit(train: Rows, val: Rows, task: Task) -> Fitted:
       UserError: a class has no rows; no tree is better than chance.
     """
     data = prepared(train, task)
-    model = ada_boost(task.params.ensemble, count(task, 50), seed32(task))
+    model = ada_boost(task.params.ensemble, count(task, 50), 1, seed32(task))
     boosted(model, data, slice(None))
     say_stopped(model, task)
     return Fitted(

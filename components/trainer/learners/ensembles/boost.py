@@ -20,13 +20,13 @@ LEAST_LOSS = 1e-10
 """A tree of this loss ends boosting: nothing is left to learn from."""
 
 
-def ada_boost(params: EnsembleParams, rounds: int, seed: int) -> AdaBoostClassifier:
-    """An unfitted AdaBoost, by SAMME, of `rounds` trees (stumps unless `params` say more)."""
+def ada_boost(params: EnsembleParams, rounds: int, depth: int, seed: int) -> AdaBoostClassifier:
+    """An unfitted AdaBoost, by SAMME, of `rounds` trees, of `depth` unless `params` say another."""
     # Up to scikit-learn 1.5 the default is another algorithm, and naming SAMME is refused later.
     algorithm = inspect.signature(AdaBoostClassifier).parameters.get("algorithm")
     samme = {"algorithm": "SAMME"} if algorithm and algorithm.default == "SAMME.R" else {}
     return AdaBoostClassifier(
-        DecisionTreeClassifier(max_depth=params.max_depth or 1),
+        DecisionTreeClassifier(max_depth=params.max_depth or depth),
         n_estimators=rounds,
         learning_rate=params.learning_rate,
         random_state=seed,

@@ -91,7 +91,7 @@ def train_one(
         tree = DecisionTreeClassifier(max_depth=params.max_depth, random_state=seed)
         return tree.fit(data.x[index], data.labels[index], data.weights[index])
     if kind == "ada_boost":
-        return boosted(ada_boost(params, params.rounds, seed), data, index)
+        return boosted(ada_boost(params, params.rounds, 3, seed), data, index)
     from .. import learner  # which lists this module's learners
 
     own = task.params.model_copy(update={"learner": kind, "seed": seed})
