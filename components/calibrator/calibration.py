@@ -368,7 +368,7 @@ def choose(
 
 def simplest(
     methods: Sequence[Method], log_p: np.ndarray, labels: np.ndarray, weights: np.ndarray
-) -> tuple[Method, dict[str, float]]:
+) -> tuple[Method, dict[Method, float]]:
     """The first method whose log loss is within two standard errors of the lowest.
 
     The loss is that of rows left out, in folds that share each class evenly; the error is of the
