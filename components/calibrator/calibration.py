@@ -14,6 +14,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from ..errors import UserError
 from ..metrics import ECE_BINS, Scores, ece, equal_mass_bins
@@ -163,7 +164,9 @@ def fit(method: Method, log_p: np.ndarray, labels: np.ndarray, weights: np.ndarr
         "dirichlet": fit_dirichlet,
         "isotonic": fit_isotonic,
     }
-    return fits[method](log_p, labels, weights)
+    # Sums of several threads differ in their last bits, which the search makes more of.
+    with threadpool_limits(limits=1):
+        return fits[method](log_p, labels, weights)
 
 
 def fit_platt(log_p: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Platt:
@@ -213,7 +216,7 @@ def fit_spline(log_p: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Sp
         return float(value), gradient
 
     bounds = [(None, None)] + [(_LEAST_SLOPE, None)] * pieces.shape[1]
-    options = {"maxiter": 2000, "ftol": 1e-10, "gtol": 1e-4}
+    options = {"maxiter": 2000, "ftol": 1e-12, "gtol": 1e-5}
     start = np.concatenate([[0.0], np.ones(pieces.shape[1])])
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return Spline(tuple(knots.tolist()), tuple((found.x[1:] / scale).tolist()), float(found.x[0]))
@@ -293,7 +296,7 @@ def _fit_linear(
         return float(value), np.concatenate([gradient, residual.sum(axis=0)]) + x
 
     size = classes * (2 if method == "vector" else classes + 1)
-    options = {"maxiter": 2000, "ftol": 1e-10, "gtol": 1e-4}
+    options = {"maxiter": 2000, "ftol": 1e-12, "gtol": 1e-5}
     found = minimize(loss, np.zeros(size), jac=True, method="L-BFGS-B", options=options)
     matrix, bias = parts(found.x)
     scaled = matrix * inverse
@@ -359,7 +362,8 @@ def choose(
         why = f"the mean score on val misses the prevalence by {gap:+.2%} of it"
     else:
         return Uncalibrated(), f"{measured}: nothing to calibrate at max_ece {max_ece:g}"
-    if binary and fit_platt(log_p, labels, weights).slope <= 0:
+    platt = fit("platt", log_p, labels, weights) if binary else None
+    if isinstance(platt, Platt) and platt.slope <= 0:
         return Uncalibrated(), f"{why}, but the scores on val do not rise with the positive class"
     method, losses = simplest(BINARY if binary else MULTICLASS, log_p, labels, weights)
     told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
@@ -368,7 +372,7 @@ def choose(
 
 def simplest(
     methods: Sequence[Method], log_p: np.ndarray, labels: np.ndarray, weights: np.ndarray
-) -> tuple[Method, dict[str, float]]:
+) -> tuple[Method, dict[Method, float]]:
     """The first method whose log loss is within two standard errors of the lowest.
 
     The loss is that of rows left out, in folds that share each class evenly; the error is of the

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.calibration import _SigmoidCalibration
 from sklearn.isotonic import IsotonicRegression
+from threadpoolctl import threadpool_limits
 
 from tfx_imbalance.components import metrics
 from tfx_imbalance.components.calibrator import calibration
@@ -338,3 +339,13 @@ def test_simplest_takes_the_simplest_that_is_not_beaten_beyond_chance():
     method, losses = calibration.simplest(calibration.MULTICLASS, biased, y, w)
     assert method in ("vector", "dirichlet")
     assert losses[method] < losses["temperature"] - 0.01
+
+
+@pytest.mark.parametrize("method", ["platt", "spline", "isotonic", "vector", "dirichlet"])
+def test_a_fit_is_the_same_with_any_number_of_threads(method):
+    log_p, y, w = kinked(6000)[:3] if method in calibration.BINARY else many(6000)
+    fitted = []
+    for threads in (1, 2):
+        with threadpool_limits(limits=threads):
+            fitted.append(calibration.fit(method, log_p, y, w))
+    assert fitted[0] == fitted[1]
