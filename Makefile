@@ -4,7 +4,7 @@ NAMES ?=
 PYTHON_BIN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-debian13 bench lint format lock clean
+.PHONY: help setup demo demo-flink test test-all test-debian13 bench lint format lock clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -15,6 +15,10 @@ setup:  ## make .venv from the locked requirements
 demo: setup  ## run a whole pipeline on bundled data (CONFIG=configs/bank.yaml)
 	@$(PYTHON_BIN) scripts/demo_data.py --for $(CONFIG)
 	@.venv/bin/tfx-imbalance run $(CONFIG)
+
+demo-flink: setup  ## run the demo's Beam nodes on a Flink cluster of two TaskManagers (needs Java and Maven)
+	@$(PYTHON_BIN) scripts/demo_data.py --for $(CONFIG)
+	@scripts/flink.sh run $(CONFIG)
 
 test: setup  ## run the tests, all but the slow ones
 	@$(PYTHON_BIN) -m pytest -q

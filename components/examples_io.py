@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.coders import example_coder
 
-from . import tfrecord
+from . import storage, tfrecord
 
 BATCH_ROWS = 8192
 
@@ -74,7 +74,7 @@ class WriteExamples(beam.PTransform):
 
     Input: PCollections of tfrecord.Frames, one or a tuple of them. The write stays fused to what
     feeds each: no shuffle, one file a bundle. Files appear in `directory` whole, under their final
-    names `data_tfrecord-NNNNN-of-NNNNN.gz`, after all were written; a bundle that is retried leaves
+    names `data_tfrecord-*.gz`, after all were written; a bundle or a step that is retried leaves
     nothing behind. At least one file is written, also for no rows. Returns the number of rows.
     """
 
@@ -126,13 +126,20 @@ class _WritePart(beam.DoFn):
 
 
 def _publish(parts: list[tuple[str, int]], staging: str, directory: str, gzip_level: int) -> int:
+    """To be done again, after it or the whole job failed halfway, leaves the same files.
+
+    A file's name tells which part it is: after a worker was lost, some of the parts may be those
+    that are renamed already, and others written anew.
+    """
     tf.io.gfile.makedirs(directory)
+    moves = {f"data_tfrecord-{os.path.basename(path)}.gz": path for path, _ in parts}
+    empty = "data_tfrecord-empty.gz"
+    for found in tf.io.gfile.glob(os.path.join(directory, "data_tfrecord-*")):
+        if os.path.basename(found) not in moves:
+            tf.io.gfile.remove(found)
     if not parts:
-        path = os.path.join(directory, "data_tfrecord-00000-of-00001.gz")
-        tfrecord.Writer(path, gzip_level).close()
-        return 0
-    for i, (path, _) in enumerate(sorted(parts)):
-        name = f"data_tfrecord-{i:05d}-of-{len(parts):05d}.gz"
-        tf.io.gfile.rename(path, os.path.join(directory, name))
-    tf.io.gfile.rmtree(staging)
+        tfrecord.Writer(os.path.join(directory, empty), gzip_level).close()
+    for name, path in moves.items():
+        storage.move(path, os.path.join(directory, name))
+    storage.remove_tree(staging)
     return sum(rows for _, rows in parts)

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 from isal import igzip, igzip_lib, igzip_threaded
+from tfx.dsl.io import fileio
 
 from .errors import UserError
 
@@ -216,7 +217,7 @@ def _compressor(file: IO[bytes], level: int, threads: int) -> IO[bytes]:
 
 
 def _blocks(path: str, block_bytes: int) -> Iterator[bytes]:
-    with tf.io.gfile.GFile(path, "rb") as file:
+    with fileio.open(path, "rb") as file:
         stream = igzip.IGzipFile(fileobj=_Raw(file)) if path.endswith(".gz") else file
         while block := stream.read(block_bytes):
             yield block

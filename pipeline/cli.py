@@ -1,12 +1,19 @@
 """Command line. TensorFlow is imported by the commands that need it, never for `--help`."""
 
+import os
 import sys
+import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..components.errors import ImbalanceError
+from ..components.errors import ImbalanceError, UserError
+
+if TYPE_CHECKING:
+    from .config import Config
+    from .runners.kubeflow import Compiled
+    from .runners.submit import Job
 
 app = typer.Typer(
     name="tfx-imbalance",
@@ -36,6 +43,139 @@ def run(
     from .runners import local
 
     raise typer.Exit(local.run(load_config(config), verbose=verbose))
+
+
+@app.command(name="compile")
+def compile_(
+    config: ConfigPath,
+    output: Annotated[Path, typer.Option("--output", "-o", help="YAML file to write.")],
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            "--sample",
+            help="A local file with the data's columns, where data.path is out of reach.",
+        ),
+    ] = None,
+) -> None:
+    """Compile the pipeline of CONFIG for Kubeflow Pipelines; its section `kubeflow` says how."""
+    from .config import load_config
+    from .console import QUIET_ENVIRONMENT
+    from .runners import kubeflow
+
+    os.environ.update({**QUIET_ENVIRONMENT, **os.environ})
+    warnings.simplefilter("ignore")
+    compiled = kubeflow.compile_config(load_config(config), config_path=config, sample=sample)
+    compiled.write(output)
+    typer.echo(f"wrote {output}; next: tfx-imbalance submit {config}")
+
+
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        metavar="NAME=VALUE",
+        help="Of the compiled pipeline: data_path, span, serving_dir, pipeline_root. Repeatable.",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would change; change nothing.")]
+Sample = Annotated[str | None, typer.Option("--sample", help="As for compile.")]
+
+
+@app.command()
+def submit(
+    config: ConfigPath,
+    param: Parameters = None,
+    dry_run: DryRun = False,
+    sample: Sample = None,
+    vertex: Annotated[
+        bool, typer.Option("--vertex", help="To Vertex AI Pipelines instead of kubeflow.host.")
+    ] = False,
+    project: Annotated[
+        str | None,
+        typer.Option("--project", envvar="GOOGLE_CLOUD_PROJECT", help="Of Vertex AI."),
+    ] = None,
+    location: Annotated[
+        str | None, typer.Option("--location", envvar="GOOGLE_CLOUD_REGION", help="Of Vertex AI.")
+    ] = None,
+    accelerator: Annotated[
+        str | None,
+        typer.Option("--accelerator", help="Vertex AI's name of the GPU, as NVIDIA_TESLA_T4."),
+    ] = None,
+) -> None:
+    """Compile the pipeline of CONFIG and start a run of it on Kubeflow Pipelines.
+
+    A new version is uploaded where the pipeline has changed. The token is read from the
+    environment variable that kubeflow.token_env names.
+    """
+    from .config import load_config
+    from .runners import submit as kubeflow_submit
+
+    loaded = load_config(config)
+    if not vertex:
+        server = kubeflow_submit.connect(loaded)
+        job, _ = _job(loaded, config, sample, param)
+        kubeflow_submit.submit(job, server, dry_run=dry_run, say=typer.echo)
+        return
+    from .runners import vertex as on_vertex
+
+    place = on_vertex.Place(project, location, accelerator)
+    place.check()
+    job, compiled = _job(loaded, config, sample, param)
+    platform = bool(compiled.platform_spec)
+    on_vertex.submit(job, place, dry_run=dry_run, say=typer.echo, platform=platform)
+
+
+@app.command()
+def schedule(
+    config: ConfigPath,
+    cron: Annotated[
+        str | None,
+        typer.Option("--cron", help="Six fields, seconds first, or a crontab's five; UTC."),
+    ] = None,
+    param: Parameters = None,
+    dry_run: DryRun = False,
+    sample: Sample = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete the schedule instead.")] = False,
+) -> None:
+    """Have Kubeflow Pipelines run CONFIG by the clock; called again, it updates the schedule.
+
+    Missed times are not made up for, and no run starts while the one before is at work.
+    """
+    from .config import load_config
+    from .runners import submit as kubeflow_submit
+    from .runners.cron import parse_cron
+    from .runners.kubeflow import pipeline_name
+
+    if delete == (cron is not None):
+        raise UserError("schedule: give --cron or --delete, one of the two")
+    when = parse_cron(cron) if cron is not None else None
+    loaded = load_config(config)
+    server = kubeflow_submit.connect(loaded)
+    if when is None:
+        name = pipeline_name(loaded)
+        kubeflow_submit.unschedule(name, server, dry_run=dry_run, say=typer.echo)
+        return
+    job, _ = _job(loaded, config, sample, param)
+    kubeflow_submit.schedule(job, when, server, dry_run=dry_run, say=typer.echo)
+
+
+def _job(
+    loaded: "Config", path: Path, sample: str | None, given: list[str] | None
+) -> tuple["Job", "Compiled"]:
+    """Compiles without TensorFlow's chatter."""
+    import logging
+    import os
+    import warnings
+
+    from .console import QUIET_ENVIRONMENT
+    from .runners.kubeflow import compile_config
+    from .runners.submit import make_job
+
+    os.environ.update({**QUIET_ENVIRONMENT, **os.environ})
+    warnings.simplefilter("ignore")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    compiled = compile_config(loaded, config_path=path, sample=sample)
+    return make_job(loaded, compiled, given or ()), compiled
 
 
 @app.command()

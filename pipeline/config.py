@@ -27,6 +27,7 @@ from ..components.rebalancer.params import RebalanceOptions, RebalanceParams
 from ..components.trainer.params import TrainerParams, TrainOptions
 from ..components.tuner.params import TuneOptions, TunerParams
 from ..components.tuner.space import space_of
+from .kubeflow_params import KubeflowSection
 from .preprocessing_params import PreprocessingParams
 
 NODES = (
@@ -137,6 +138,9 @@ class Config(Params):
     output: OutputSection = OutputSection()
     metadata: MetadataSection = MetadataSection()
     beam: BeamSection = BeamSection()
+    kubeflow: KubeflowSection | None = Field(
+        None, description="how the pipeline runs on Kubeflow; `compile` needs it"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -11,6 +11,7 @@ from ..components.errors import UserError
 from ..components.example_gen.params import IngestParams
 from ..components.example_gen.preflight import Column, DataInfo, guess_delimiter, inspect
 from .config import parse_config
+from .paths import is_uri
 
 _TEMPLATE = """\
 # Written by `tfx-imbalance init` after a look at {{ rows }}.
@@ -87,7 +88,8 @@ def write_config(data: str, label: str, output: Path | None, *, force: bool) -> 
         raise UserError(f"{path}: exists already; name another with --output, or use --force")
     delimiter = guess_delimiter(data) if Path(data).name.endswith((".csv", ".csv.gz")) else ","
     info = inspect(data, IngestParams(label=label, delimiter=delimiter, unlabelled="drop"))
-    text = _render(info, name, os.path.relpath(data, path.absolute().parent), label, delimiter)
+    where = data if is_uri(data) else os.path.relpath(data, path.absolute().parent)
+    text = _render(info, name, where, label, delimiter)
     parse_config(yaml.safe_load(text), str(path))
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text, encoding="utf-8")

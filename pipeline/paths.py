@@ -6,19 +6,31 @@ from pathlib import Path
 from .config import Config
 
 
+def is_uri(path: str) -> bool:
+    """Whether a path names its store, as in s3://bucket/folder."""
+    return "://" in path
+
+
 @dataclass(frozen=True)
 class Workspace:
-    """Folders of one pipeline, `<runs_dir>/<name>/`."""
+    """Folders of one pipeline, `<runs_dir>/<name>/`.
+
+    Attributes:
+      root: the folder.
+      serving: registry folder of pushed models, an absolute path or a URI.
+    """
 
     root: Path
-    serving: Path
+    serving: str
 
     @classmethod
     def of(cls, config: Config) -> "Workspace":
         """The workspace that a config names."""
         root = Path(config.output.runs_dir).expanduser().absolute() / config.name
         serving = config.output.serving_dir
-        return cls(root, Path(serving).expanduser().absolute() if serving else root / "serving")
+        if serving is None:
+            return cls(root, str(root / "serving"))
+        return cls(root, serving if is_uri(serving) else str(Path(serving).expanduser().absolute()))
 
     @property
     def artifacts(self) -> Path:

@@ -7,6 +7,7 @@ import tensorflow_data_validation as tfdv
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.metadata import ConnectionConfigType
 from tfx.proto import transform_pb2
 from tfx.types import Channel
@@ -20,6 +21,7 @@ from ..components.fingerprint import code_fingerprint
 from ..components.gate.component import Gate
 from ..components.imbalance_detector.component import ImbalanceDetector
 from ..components.names import ROW_ID, SPLITS, TEST, TRAIN, VAL
+from ..components.pusher.component import Pusher
 from ..components.rebalancer.component import Rebalancer
 from ..components.reporter.component import Reporter
 from ..components.reporter.params import RunContext
@@ -40,13 +42,16 @@ class Facts:
 
     Attributes:
       columns: the data's columns that are features, label or weight.
-      champion_version: newest version in the registry; '' for none.
+      champion_version: newest version in the registry; '' for none; None where the registry is
+        not in reach, so that ChampionLoader finds it.
       context: what Reporter tells about the run.
+      run_id: the orchestrator's placeholder for the run's id, where `context` cannot know it.
     """
 
     columns: tuple[str, ...]
     context: RunContext
-    champion_version: str = ""
+    champion_version: str | None = ""
+    run_id: str | None = None
 
 
 def create_pipeline(
@@ -54,7 +59,9 @@ def create_pipeline(
     facts: Facts,
     *,
     pipeline_root: str,
-    serving_dir: str,
+    serving_dir: str | RuntimeParameter,
+    data_path: str | RuntimeParameter | None = None,
+    span: RuntimeParameter | None = None,
     metadata: ConnectionConfigType | None = None,
     beam_args: Iterable[str] = (),
 ) -> tfx.dsl.Pipeline:
@@ -65,10 +72,14 @@ def create_pipeline(
       facts: what is known of data and registry beforehand.
       pipeline_root: where artifacts go.
       serving_dir: registry folder of pushed models.
+      data_path: instead of `config.data.path`.
+      span: which span to read, as text; the newest when not given.
       metadata: connection to ML Metadata; None where the orchestrator has its own.
       beam_args: the runner and its options for every Beam node for which `config.beam` names none.
     """
-    example_gen = StratifiedExampleGen(path=config.data.path, params=config.ingest)
+    example_gen = StratifiedExampleGen(
+        path=data_path or config.data.path, params=config.ingest, only_span=span
+    )
     raw = example_gen.outputs["examples"]
 
     statistics_gen = tfx.components.StatisticsGen(
@@ -187,13 +198,7 @@ def create_pipeline(
         champion=champion.outputs["champion"],
         params=config.gates,
     )
-    pusher = tfx.components.Pusher(
-        model=model,
-        model_blessing=gate.outputs["blessing"],
-        push_destination=tfx.proto.PushDestination(
-            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=serving_dir)
-        ),
-    )
+    pusher = Pusher(model=model, model_blessing=gate.outputs["blessing"], serving_dir=serving_dir)
     drift = DriftCheck(
         statistics=statistics,
         imbalance_report=imbalance_report,
@@ -214,6 +219,7 @@ def create_pipeline(
         examples=raw,
         pushed_model=pusher.outputs["pushed_model"],
         context=facts.context,
+        run_id=facts.run_id,
     )
     nodes += [trainer, calibrator, champion, evaluator, gate, pusher, drift, reporter]
     _set_beam_options(nodes, config, tuple(beam_args))

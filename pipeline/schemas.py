@@ -71,13 +71,19 @@ def _leaves(
     required = set(model.get("required", ()))
     for name, field in model["properties"].items():
         path = prefix + name
-        nested = _resolved(field, schema)
+        nested = _resolved(_present(field), schema)
         if "properties" in nested:
             yield from _leaves(nested, schema, path + ".")
         elif "properties" in (items := _resolved(nested.get("items", {}), schema)):
             yield from _leaves(items, schema, path + "[].")
         else:
             yield path, field if name not in required else {**field, "required": True}
+
+
+def _present(field: dict[str, Any]) -> dict[str, Any]:
+    """What a field that may be null is otherwise."""
+    branches = [branch for branch in field.get("anyOf", ()) if branch.get("type") != "null"]
+    return branches[0] if len(branches) == 1 else field
 
 
 def _resolved(field: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,17 @@ compile requirements/tfx-1.16.txt requirements/tfx-1.16.in pyproject.toml --all-
 compile requirements/tfx-1.21.txt requirements/tfx-1.21.in pyproject.toml --all-extras \
   --universal --python-version 3.10
 
+# The image's: what is tested, without the extras.
+image() { # image VARIANT SOURCES...
+  variant=$1
+  shift
+  compile "requirements/image-$variant.txt" requirements/tfx-1.21.in pyproject.toml "$@" \
+    --constraints requirements/tfx-1.21.txt --python-version 3.13 --python-platform x86_64-manylinux_2_39
+}
+image cpu
+image gpu requirements/image-gpu.in
+compile requirements/hadolint.txt requirements/hadolint.in --universal --python-version 3.10
+
 if grep -nE '://|^ *-(i|f|-[a-z-]*(index|find-links))' requirements/*.txt; then
   echo "lock: the lines above carry addresses; a lock must hold names, versions and hashes only" >&2
   exit 1

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import component_spec, standard_artifacts
 
 from tfx_imbalance import artifacts
@@ -19,7 +20,7 @@ class ChampionLoaderSpec(component_spec.ComponentSpec):
 
     PARAMETERS: ClassVar = {
         "registry_dir": component_spec.ExecutionParameter(type=str),
-        "version": component_spec.ExecutionParameter(type=str),
+        "version": component_spec.ExecutionParameter(type=str, optional=True),
         "code_fingerprint": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: ClassVar = {
@@ -39,7 +40,8 @@ class ChampionLoader(base_component.BaseComponent):
     """Brings in the champion, the model that was pushed last, from the registry folder.
 
     The version is a parameter, so that TFX's cache reruns the node, and what compares with the
-    champion, after a push, and not otherwise.
+    champion, after a push, and not otherwise. Where the registry is not in reach when the pipeline
+    is built, the node itself finds the newest version.
 
     Example:
       ```
@@ -64,8 +66,8 @@ class ChampionLoader(base_component.BaseComponent):
     def __init__(
         self,
         imbalance_report: types.BaseChannel,
-        registry_dir: str,
-        version: str,
+        registry_dir: str | RuntimeParameter,
+        version: str | None,
         examples: types.BaseChannel | None = None,
     ) -> None:
         """Builds the node.
@@ -73,7 +75,8 @@ class ChampionLoader(base_component.BaseComponent):
         Args:
           imbalance_report: ImbalanceDetector's report, for the classes.
           registry_dir: folder of pushed models, Pusher's base_directory.
-          version: folder of the champion in it; '' for none.
+          version: folder of the champion in it; '' for none; None for the newest one when the node
+            runs, where it must not be cached.
           examples: raw Examples; a champion that cannot score the first rows of test, as a column
             is gone or of another type, is not comparable. Evaluator would fail on it.
         """

@@ -13,7 +13,7 @@ from ..artifact_io import ArtifactDict, read_report, split_files, write_report
 from ..examples_io import read_blocks
 from ..imbalance_detector.report import Imbalance
 from ..names import EXTRA_DIR, TEST, TRAIN
-from .registry import examine
+from .registry import examine, latest_version
 
 _STATISTICS = "FeatureStats.pb"
 _TRIED_ROWS = 8
@@ -35,14 +35,17 @@ class Executor(base_executor.BaseExecutor):
           output_dict: `champion` (Champion); `model` (Model) and `statistics`
             (ExampleStatistics, split train), which are emptied where there is no comparable
             champion.
-          exec_properties: `registry_dir`; `version`, '' for none; `code_fingerprint` is for the
-            cache.
+          exec_properties: `registry_dir`; `version`, '' for none, missing for the newest;
+            `code_fingerprint` is for the cache.
 
         Raises:
           UserError: the version is not in the registry.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
-        registry_dir, version = exec_properties["registry_dir"], exec_properties["version"]
+        registry_dir = exec_properties["registry_dir"]
+        version = exec_properties.get("version")
+        if version is None:
+            version = latest_version(registry_dir) or ""
         classes = read_report(input_dict, "imbalance_report", Imbalance).classes
         records = _some_records(input_dict) if version else []
         info = examine(registry_dir, version, classes, records)

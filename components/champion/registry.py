@@ -7,8 +7,9 @@ from datetime import datetime, timezone
 
 import tensorflow as tf
 from pydantic import ValidationError
+from tfx.dsl.io import fileio
 
-from .. import scoring
+from .. import scoring, storage
 from ..calibrator.report import Calibration
 from ..errors import UserError
 from ..names import EXTRA_DIR
@@ -24,16 +25,16 @@ def latest_version(registry_dir: str) -> str | None:
     Args:
       registry_dir: local or remote path; it need not exist.
     """
-    if not tf.io.gfile.isdir(registry_dir):
+    if not fileio.isdir(registry_dir):
         return None
-    names = (name.rstrip("/") for name in tf.io.gfile.listdir(registry_dir))
+    names = (name.rstrip("/") for name in fileio.listdir(registry_dir))
     versions = sorted((n for n in names if n.isascii() and n.isdigit()), key=int, reverse=True)
     return next((v for v in versions if is_complete(os.path.join(registry_dir, v))), None)
 
 
 def is_complete(version_dir: str) -> bool:
     """Whether the folder holds a whole SavedModel."""
-    return bool(tf.io.gfile.exists(os.path.join(version_dir, SAVED_MODEL)))
+    return bool(fileio.exists(os.path.join(version_dir, SAVED_MODEL)))
 
 
 def examine(
@@ -59,10 +60,10 @@ def examine(
         )
     name = describe(registry_dir, version)
     report = os.path.join(folder, EXTRA_DIR, "calibration.json")
-    if not tf.io.gfile.exists(report):
+    if not fileio.exists(report):
         return _info(version, f"{name}, has no {EXTRA_DIR}: not comparable")
     try:
-        with tf.io.gfile.GFile(report) as file:
+        with fileio.open(report) as file:
             calibration = Calibration.model_validate_json(file.read())
     except ValidationError:
         return _info(version, f"{name}, has a {EXTRA_DIR} of another release: not comparable")
@@ -105,7 +106,8 @@ def _info(
 def _cannot_score(folder: str, records: Sequence[bytes]) -> str | None:
     """Why the model cannot score the records, such as a column that is gone; None where it can."""
     try:
-        scoring.serve(scoring.load(folder), tf.constant(records))
+        with storage.for_tensorflow(folder) as model:
+            scoring.serve(scoring.load(model), tf.constant(records))
     except tf.errors.InvalidArgumentError as error:
         # TensorFlow's parser: 'Name: <unknown>, Feature: age (data type: float) is required ...'.
         found = re.search(r"Feature: .*[^.\s]", error.message)

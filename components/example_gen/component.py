@@ -3,30 +3,32 @@
 from tfx import types
 from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base import executor_spec
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import example_gen_pb2, range_config_pb2
 from tfx.types import standard_artifacts, standard_component_specs
 from tfx.types.component_spec import ExecutionParameter
 
-from ..errors import UserError
 from ..fingerprint import code_fingerprint
 from ..names import SPLITS
 from .driver import Driver
 from .executor import Executor
-from .files import has_span, split_path
+from .files import split_path
 from .params import IngestParams
-from .rows import check_params
+from .rows import check_params, check_spans
 
 _PACKAGE = "tfx_imbalance.components"
 _BUCKETS = 10_000
 
 
 class StratifiedExampleGenSpec(types.ComponentSpec):
-    """Spec of StratifiedExampleGen: that of TFX's file-based ones and two parameters."""
+    """Spec of StratifiedExampleGen: that of TFX's file-based ones and our own parameters."""
 
     PARAMETERS = {  # noqa: RUF012
         **standard_component_specs.FileBasedExampleGenSpec.PARAMETERS,
         "params": ExecutionParameter(type=str),
         "code_fingerprint": ExecutionParameter(type=str),
+        "path": ExecutionParameter(type=str, optional=True),
+        "only_span": ExecutionParameter(type=str, optional=True),
     }
     INPUTS = standard_component_specs.FileBasedExampleGenSpec.INPUTS
     OUTPUTS = standard_component_specs.FileBasedExampleGenSpec.OUTPUTS
@@ -68,28 +70,32 @@ class StratifiedExampleGen(FileBasedExampleGen):
 
     def __init__(
         self,
-        path: str,
+        path: str | RuntimeParameter,
         params: IngestParams,
         range_config: range_config_pb2.RangeConfig | None = None,
+        only_span: RuntimeParameter | None = None,
     ) -> None:
         """Constructs the component; the files need not be there yet.
 
         Args:
           path: of a file, a folder or a glob; TFX's {SPAN}, {VERSION} and {YYYY}, {MM},
-            {DD} stand for the newest span and version.
+            {DD} stand for the newest span and version. A runtime parameter where an orchestrator
+            without TFX's drivers gives the path when the node runs.
           params: label, columns and splits.
           range_config: a certain span, instead of the newest.
+          only_span: the same as text when the node runs: a number, or a day (2026-11-25) of a path
+            with {YYYY}, {MM} and {DD}; '' for the newest.
 
         Raises:
           UserError: the parameters contradict one another or the path.
         """
         check_params(params)
-        if has_span(path) and params.split.mode != "stable":
-            raise UserError(
-                f"split.mode: {params.split.mode!r} with spans ({path}) would move rows from "
-                "test to train as data come in; set split.mode: stable and no data.order_by"
-            )
-        folder, pattern = split_path(path)
+        if isinstance(path, RuntimeParameter):
+            check_spans(str(path.default), params)
+            folder = pattern = ""
+        else:
+            check_spans(path, params)
+            folder, pattern = split_path(path)
         shares = (params.split.train, params.split.val, params.split.test)
         spec = StratifiedExampleGenSpec(
             input_base=folder,
@@ -110,6 +116,8 @@ class StratifiedExampleGen(FileBasedExampleGen):
             output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
             range_config=range_config,
             params=params.to_property(),
+            path=path if isinstance(path, RuntimeParameter) else None,
+            only_span=only_span,
             code_fingerprint=code_fingerprint(
                 *(
                     f"{_PACKAGE}.{name}"

@@ -1,8 +1,10 @@
 """The ingest node's driver: which span, which version, and what the files contain."""
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from tfx.components.example_gen import driver, input_processor, utils
@@ -11,7 +13,10 @@ from tfx.types import standard_component_specs as specs
 from tfx.utils import proto_utils
 
 from ..errors import UserError
-from .files import content_fingerprint, has_span
+from .files import content_fingerprint, has_span, split_path
+
+PATH_KEY = "path"
+ONLY_SPAN_KEY = "only_span"
 
 
 @dataclass(frozen=True)
@@ -76,19 +81,55 @@ def resolve(exec_properties: dict[str, Any]) -> Input:
     Raises:
       UserError: no file matches.
     """
-    config = example_gen_pb2.Input()
-    proto_utils.json_to_proto(exec_properties[specs.INPUT_CONFIG_KEY], config)
-    base, pattern = exec_properties[specs.INPUT_BASE_KEY], config.splits[0].pattern
+    base, splits = _where(exec_properties)
+    pattern = splits[0].pattern
     span = exec_properties.get(utils.SPAN_PROPERTY_NAME) or 0
     version = exec_properties.get(utils.VERSION_PROPERTY_NAME)
+    range_config = _wanted_spans(exec_properties, os.path.join(base, pattern))
     if has_span(pattern):
-        range_config = None
-        if text := exec_properties.get(specs.RANGE_CONFIG_KEY):
-            range_config = range_config_pb2.RangeConfig()
-            proto_utils.json_to_proto(text, range_config)
-        processor = ContentInputProcessor(base, config.splits, range_config)
+        processor = ContentInputProcessor(base, splits, range_config)
         span, version = processor.resolve_span_and_version()
         pattern = processor.get_pattern_for_span_version(pattern, span, version)
     path = os.path.join(base, pattern)
     fingerprint = exec_properties.get(utils.FINGERPRINT_PROPERTY_NAME)
     return Input(path, span, version, fingerprint or content_fingerprint(path))
+
+
+def _where(exec_properties: dict[str, Any]) -> tuple[str, list[example_gen_pb2.Input.Split]]:
+    """Folder and pattern: of the path that was given when the node started, if one was."""
+    if path := exec_properties.get(PATH_KEY):
+        folder, pattern = split_path(path)
+        return folder, [example_gen_pb2.Input.Split(name="single_split", pattern=pattern)]
+    config = example_gen_pb2.Input()
+    proto_utils.json_to_proto(exec_properties[specs.INPUT_CONFIG_KEY], config)
+    return exec_properties[specs.INPUT_BASE_KEY], list(config.splits)
+
+
+def _wanted_spans(
+    exec_properties: dict[str, Any], path: str
+) -> range_config_pb2.RangeConfig | None:
+    range_config = range_config_pb2.RangeConfig()
+    if only := exec_properties.get(ONLY_SPAN_KEY):
+        span = _span_number(only)
+        if not has_span(path):
+            raise UserError(f"span: found {only!r}, but data_path has no {{SPAN}}: {path}")
+        range_config.static_range.start_span_number = span
+        range_config.static_range.end_span_number = span
+        return range_config
+    if text := exec_properties.get(specs.RANGE_CONFIG_KEY):
+        proto_utils.json_to_proto(text, range_config)
+        return range_config
+    return None
+
+
+def _span_number(text: str) -> int:
+    if re.fullmatch(r"\d{1,9}", text):
+        return int(text)
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d")
+    except ValueError:
+        raise UserError(
+            f"span: found {text!r}; expected a number such as 12, a day such as 2026-11-25, or "
+            "nothing for the newest"
+        ) from None
+    return utils.date_to_span_number(day.year, day.month, day.day)

@@ -18,12 +18,12 @@ from tfx.types import standard_component_specs as specs
 from ..examples_io import WriteExamples
 from ..names import SPLITS
 from ..progress import say
-from .driver import Input, resolve
+from .driver import PATH_KEY, Input, resolve
 from .files import find_files, format_of
 from .ingest import ReadSplits, WritePlan
 from .params import IngestParams
 from .plan import Summary, load_result
-from .rows import check_params
+from .rows import check_params, check_spans
 
 PARAMS_KEY = "params"
 _PLAN_PATH = "_plan_path"
@@ -72,6 +72,7 @@ class Executor(BaseExampleGenExecutor):
           exec_properties:
             - input_base, input_config, range_config: see FileBasedExampleGen.
             - params: IngestParams as JSON.
+            - path, only_span: instead of those, where no driver runs.
             - span, version, input_fingerprint: by the driver, where one ran.
 
         Raises:
@@ -82,6 +83,7 @@ class Executor(BaseExampleGenExecutor):
         params = IngestParams.from_property(exec_properties[PARAMS_KEY])
         check_params(params)
         source = resolve(exec_properties)
+        check_spans(exec_properties.get(PATH_KEY) or "", params)
         files = find_files(source.path)
         file_format = format_of(files, params.format)
         artifact = artifact_utils.get_single_instance(output_dict[specs.EXAMPLES_KEY])

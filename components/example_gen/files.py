@@ -167,7 +167,7 @@ def _is_remote(path: str) -> bool:
 
 
 class _Local:
-    """The part of tf.io.gfile that is needed, for local paths."""
+    """The part of TFX's fileio that is needed, for local paths."""
 
     exists = staticmethod(os.path.exists)
     isdir = staticmethod(os.path.isdir)
@@ -178,18 +178,24 @@ class _Local:
 def _file_system(path: str) -> Any:
     if not _is_remote(path):
         return _Local
-    import tensorflow as tf
+    return _fileio(path)
 
-    return tf.io.gfile
+
+def _fileio(path: str) -> Any:
+    """TFX's fileio, able to read the path's store in this process, a Beam worker's too."""
+    from tfx.dsl.io import fileio
+
+    from .. import storage
+
+    storage.prepare(path)
+    return fileio
 
 
 class _RemoteFile(io.RawIOBase):
-    """tf.io.gfile.GFile as the standard file object that Arrow asks for."""
+    """A remote file as the standard file object that Arrow asks for."""
 
     def __init__(self, path: str) -> None:
-        import tensorflow as tf
-
-        self._file = tf.io.gfile.GFile(path, "rb")
+        self._file = _fileio(path).open(path, "rb")
 
     def readable(self) -> bool:
         return True

@@ -14,7 +14,7 @@ from ..hashing import column_hash, row_ids
 from ..names import GROUP_ID, ROW_ID
 from ..progress import say
 from . import sources
-from .files import Format, close_names
+from .files import Format, close_names, has_span
 from .kinds import (
     Kind,
     NanInList,
@@ -83,6 +83,15 @@ def check_params(params: IngestParams) -> None:
     if params.order_by is not None and params.split.mode == "stable":
         raise UserError(
             "split.mode: stable assigns rows by hash, data.order_by by time; leave out one of them"
+        )
+
+
+def check_spans(path: str, params: IngestParams) -> None:
+    """Raises UserError where the data come in spans, but rows could change their split."""
+    if has_span(path) and params.split.mode != "stable":
+        raise UserError(
+            f"split.mode: {params.split.mode!r} with spans ({path}) would move rows from "
+            "test to train as data come in; set split.mode: stable and no data.order_by"
         )
 
 

@@ -21,6 +21,7 @@ class ReporterSpec(types.ComponentSpec):
 
     PARAMETERS: ClassVar = {
         "context": ExecutionParameter(type=str),
+        "run_id": ExecutionParameter(type=str, optional=True),
         "code_fingerprint": ExecutionParameter(type=str),
     }
     INPUTS: ClassVar = {
@@ -83,6 +84,7 @@ class Reporter(base_component.BaseComponent):
         rebalance_report: types.BaseChannel | None = None,
         drift_report: types.BaseChannel | None = None,
         tuning_report: types.BaseChannel | None = None,
+        run_id: str | None = None,
     ) -> None:
         """Builds the component.
 
@@ -99,6 +101,7 @@ class Reporter(base_component.BaseComponent):
           rebalance_report: Rebalancer's report, if there was one.
           drift_report: DriftCheck's report, if there was one.
           tuning_report: Tuner's report, if there was one.
+          run_id: the orchestrator's placeholder for the run, where `context` cannot know it.
         """
         super().__init__(
             ReporterSpec(
@@ -114,6 +117,7 @@ class Reporter(base_component.BaseComponent):
                 examples=examples,
                 pushed_model=pushed_model,
                 context=context.to_property(),
+                run_id=run_id,
                 code_fingerprint=code_fingerprint(
                     *(f"tfx_imbalance.components.{name}" for name in _CODE)
                 ),

@@ -15,6 +15,7 @@ from tfx.utils import io_utils, path_utils
 from .. import artifact_io, progress, scoring
 from ..calibrator.report import SCORES_FILE, Calibration
 from ..champion.report import ChampionInfo
+from ..compat import versions
 from ..drift_check.report import Drift
 from ..gate.report import Gating
 from ..imbalance_detector.report import Imbalance
@@ -56,6 +57,7 @@ class Executor(base_executor.BaseExecutor):
             - report: RunReport with report.html and summary.json.
           exec_properties:
             - context: JSON of RunContext.
+            - run_id: instead of the context's, if given.
 
         Raises:
           DataCheckError: test has no labelled row, or unusable sample weights.
@@ -76,7 +78,7 @@ class Executor(base_executor.BaseExecutor):
         )
         inputs = RunInputs(
             name=context.name,
-            run_id=context.run_id,
+            run_id=exec_properties.get("run_id") or context.run_id,
             outcome=outcome,
             imbalance=imbalance,
             rebalancing=artifact_io.read_report_if_any(input_dict, "rebalance_report", Rebalancing),
@@ -94,7 +96,7 @@ class Executor(base_executor.BaseExecutor):
                 else None
             ),
             timings=_timings(context.timings_path),
-            versions=context.versions,
+            versions=context.versions or versions(),
             seed=context.seed,
             config=context.config,
             error=error,

@@ -13,7 +13,9 @@ class RunContext(Params):
     seed: int | None = None
     weight: str | None = Field(None, description="column of sample weights")
     config: str | None = Field(None, description="the config's YAML text")
-    versions: dict[str, str] = Field({}, description="package -> version")
+    versions: dict[str, str] = Field(
+        {}, description="package -> version; those that Reporter runs on when empty"
+    )
     timings_path: str | None = Field(
         None,
         description="JSON file that the runner keeps up to date: a list of objects with node, "

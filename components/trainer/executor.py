@@ -13,7 +13,7 @@ from tfx.components.trainer import fn_args_utils
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
-from .. import progress
+from .. import progress, storage
 from ..artifact_io import read_report_if_any, split_files, write_report
 from ..class_weights import class_weights
 from ..errors import UserError
@@ -110,7 +110,7 @@ class Executor(tfx_executor.GenericExecutor):
 def _state_dir(output_dict: ArtifactDict) -> str:
     """Folder for the state of training, beside the outputs of all executions of this node."""
     uri = artifact_utils.get_single_uri(output_dict["report"])
-    return os.path.join(os.path.dirname(os.path.dirname(os.path.normpath(uri))), STATE_FOLDER)
+    return os.path.join(storage.parent(storage.parent(uri)), STATE_FOLDER)
 
 
 def _elsewhere(output_dict: ArtifactDict, folder: str) -> ArtifactDict:

@@ -11,7 +11,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
-from .. import progress
+from .. import progress, storage
 from ..artifact_io import ArtifactDict, read_report, split_files, write_report
 from ..errors import UserError
 from ..imbalance_detector.report import Imbalance
@@ -95,7 +95,7 @@ class Executor(base_executor.BaseExecutor):
             ),
         )
         uri = artifact_utils.get_single_uri(output_dict["report"])
-        node = os.path.dirname(os.path.dirname(os.path.normpath(uri)))
+        node = storage.parent(storage.parent(uri))
         ledger = Ledger(os.path.join(node, LEDGER_FOLDER, key))
 
         bench = Bench(val, features, classes, devices)

@@ -24,7 +24,7 @@ from ...components.reporter.params import RunContext
 from ...components.reporter.summary import NodeRun
 from ..config import Config
 from ..console import QUIET_ENVIRONMENT, Terminal, terminal
-from ..paths import RunFolder, Workspace
+from ..paths import RunFolder, Workspace, is_uri
 
 if TYPE_CHECKING:
     from tfx.proto.orchestration.pipeline_pb2 import Pipeline
@@ -59,7 +59,8 @@ def run(config: Config, *, verbose: bool = False) -> int:
     """
     workspace = Workspace.of(config)
     _require_writable(workspace.root)
-    _require_writable(workspace.serving)
+    if not is_uri(workspace.serving):
+        _require_writable(Path(workspace.serving))
     try:
         with filelock.FileLock(workspace.lock, timeout=0):
             folder = _new_run_folder(workspace)
@@ -107,6 +108,7 @@ def _compile(
 ) -> "Pipeline":
     from ...components.example_gen.preflight import inspect
 
+    _prepare_stores(config, workspace, out)
     data = inspect(config.data.path, config.ingest)
     config.check_columns(data.columns)
     config.check_outside()
@@ -125,15 +127,29 @@ def _compile(
             config,
             Facts(
                 columns=tuple(data.columns),
-                champion_version=latest_version(str(workspace.serving)) or "",
+                champion_version=latest_version(workspace.serving) or "",
                 context=context,
             ),
             pipeline_root=str(workspace.artifacts),
-            serving_dir=str(workspace.serving),
+            serving_dir=workspace.serving,
             metadata=connection_config(config.metadata, workspace),
             beam_args=IN_PROCESS_BEAM,
         )
     )
+
+
+def _prepare_stores(config: Config, workspace: Workspace, out: Terminal) -> None:
+    """Checks data and registry where they lie in object stores; artifacts lie in `runs_dir`."""
+    named = (config.data.path, config.data.schema_file, workspace.serving)
+    uris = [path for path in named if path and is_uri(path)]
+    if not uris:
+        return
+    with out.working("loading TensorFlow and TFX"):
+        from ...components import storage
+
+    storage.prepare(*uris)
+    if is_uri(workspace.serving):
+        storage.check_writable(workspace.serving)
 
 
 def _launch_nodes(ir: "Pipeline", run_id: str, out: Terminal) -> Iterator[tuple[NodeRun, Outputs]]:
@@ -282,17 +298,18 @@ def _say_result(
         good = EXIT_CODES[summary.outcome] == 0
         out.line(f"{summary.outcome}: {summary.message}", style="green" if good else "red")
     if summary.pushed_path:
-        out.line(f"model:  {_near(Path(summary.pushed_path))}")
+        out.line(f"model:  {_near(summary.pushed_path)}")
     elif summary.outcome == "unchanged":
-        out.line(f"model:  {_near(workspace.serving / (summary.champion or ''))}, pushed before")
+        champion = os.path.join(workspace.serving, summary.champion or "")
+        out.line(f"model:  {_near(champion)}, pushed before")
     if folder.page.exists():
-        out.line(f"report: {_near(folder.page)}")
+        out.line(f"report: {_near(str(folder.page))}")
     out.line(f"took {seconds:.0f} s")
 
 
-def _near(path: Path) -> str:
+def _near(path: str) -> str:
     """Relative to the working directory where it lies below it."""
     try:
-        return str(path.absolute().relative_to(Path.cwd()))
+        return path if is_uri(path) else str(Path(path).absolute().relative_to(Path.cwd()))
     except ValueError:
-        return str(path)
+        return path

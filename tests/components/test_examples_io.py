@@ -1,6 +1,7 @@
 """Blocks of tf.Examples to files and back."""
 
 import gzip
+import re
 from pathlib import Path
 
 import apache_beam as beam
@@ -94,10 +95,7 @@ def test_written_rows_are_those_given_in_whole_files_under_their_final_names(tmp
         rows = p | beam.Create(blocks) | WriteExamples(str(directory))
         assert_that(rows, equal_to([600]))
     files, records = written(directory)
-    n = len(files)
-    assert [Path(f).name for f in files] == [
-        f"data_tfrecord-{i:05d}-of-{n:05d}.gz" for i in range(n)
-    ]
+    assert all(re.fullmatch(r"data_tfrecord-[0-9a-f]{32}\.gz", Path(f).name) for f in files)
     back = examples_io.decoder({"i": "int"}).DecodeBatch(records)
     assert sorted(v for [v] in back.column("i").to_pylist()) == list(range(600))
     assert [path.name for path in tmp_path.iterdir()] == ["Split-train"]
@@ -138,7 +136,7 @@ def test_no_rows_make_one_readable_file(tmp_path):
         rows = p | beam.Create([]) | WriteExamples(str(tmp_path / "s"))
         assert_that(rows, equal_to([0]))
     files, records = written(tmp_path / "s")
-    assert [Path(f).name for f in files] == ["data_tfrecord-00000-of-00001.gz"]
+    assert [Path(f).name for f in files] == ["data_tfrecord-empty.gz"]
     assert records == []
 
 
@@ -154,6 +152,24 @@ def test_a_bundle_that_fails_and_is_tried_again_leaves_nothing_of_the_first_try(
     assert examples_io._publish(names, str(staging), str(directory), 1) == 3
     assert written(directory)[1] == [b"kept"] * 3
     assert not staging.exists()
+
+
+@pytest.mark.parametrize("kept", range(3))
+def test_files_are_the_last_tries_where_a_lost_worker_had_some_parts_written_anew(tmp_path, kept):
+    directory, staging = tmp_path / "s", tmp_path / "staging"
+
+    def write(record):
+        part = examples_io._WritePart(str(staging), 1)
+        part.start_bundle()
+        part.process(framed([record]))
+        [value] = part.finish_bundle()
+        return value.value
+
+    first = [write(b"%d" % i) for i in range(3)]
+    examples_io._publish(first, str(staging), str(directory), 1)
+    second = [first[i] if i == kept else write(b"%d" % i) for i in range(3)]
+    assert examples_io._publish(second, str(staging), str(directory), 1) == 3
+    assert sorted(written(directory)[1]) == [b"0", b"1", b"2"]
 
 
 def test_a_failing_job_leaves_no_files_where_readers_look(tmp_path):

@@ -1,0 +1,1 @@
+"""Pusher: copies a blessed model into the registry folder."""
