@@ -250,8 +250,9 @@ def history_figure(
     train_loss: Sequence[float],
     val_loss: Sequence[float],
     best: int | None,
+    unit: str,
 ) -> Picture:
-    """AUC-PR on val and the losses by epoch, the best epoch marked."""
+    """AUC-PR on val and the losses by epoch or round, the best one marked."""
 
     def draw(figure: Figure) -> None:
         axes, below = figure.subplots(2, sharex=True, height_ratios=(3, 2))
@@ -260,7 +261,7 @@ def history_figure(
         axes.set_ylabel("AUC-PR on val")
         (first,) = below.plot(epochs, train_loss, color=GREY, linestyle="--")
         (second,) = below.plot(epochs, val_loss, color=BLUE)
-        below.set(xlabel="epoch", ylabel="loss")
+        below.set(xlabel=unit, ylabel="loss")
         below.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         handles, labels = [first, second], ["train", "val"]
         if best is not None and best in epochs:
@@ -269,15 +270,15 @@ def history_figure(
             value = val_auc_pr[list(epochs).index(best)]
             axes.plot([best], [value], "o", color=RED, markersize=7)
             handles.append(line)
-            labels.append(f"best epoch {best}, AUC-PR {value:.3f}")
+            labels.append(f"best {unit} {best}, AUC-PR {value:.3f}")
         _legend(figure, (handles, labels), columns=3)
 
-    said = f"best epoch {best}" if best is not None else "no best epoch recorded"
+    said = f"best {unit} {best}" if best is not None else f"no best {unit} recorded"
     return _picture(
         draw,
         4.4,
-        f"AUC-PR on val and losses over {len(epochs)} epochs, {said}.",
-        "AUC-PR on val and the losses by epoch; the marked epoch's weights were kept.",
+        f"AUC-PR on val and losses over {max(epochs)} {unit}s, {said}.",
+        f"AUC-PR on val and the losses by {unit}; what the marked {unit} ended with was kept.",
     )
 
 

@@ -760,6 +760,7 @@ def _training(found: Training) -> list[Block]:
         [epoch.train_loss for epoch in found.history],
         [epoch.val_loss for epoch in found.history],
         found.best_epoch,
+        found.unit,
     )
     return [Beside([[picture], [words, weights]])]
 

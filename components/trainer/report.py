@@ -1,14 +1,16 @@
 """What Trainer did."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from ..report import Kind, Report
 
+Unit = Literal["epoch", "round"]
+
 
 class Epoch(Report):
-    """One epoch; val figures are on the val split."""
+    """One epoch, or round of boosting; val figures are on the val split."""
 
     schema_name: ClassVar[str] = "epoch"
     epoch: int
@@ -35,6 +37,8 @@ class LearnerRun(Report):
     """Epochs that were taken over from a run that was interrupted."""
     warm_start: str | None = None
     """What it started from, or why it started afresh; None where it was not to."""
+    unit: Unit = "epoch"
+    """What `history` counts."""
     best_epoch: int | None
     history: list[Epoch]
     hyperparameters: dict[str, Any] = Field(default_factory=dict)

@@ -78,6 +78,7 @@ def run_fn(fn_args: FnArgs) -> None:
         batch_size=fitted.batch_size,
         resumed_epochs=fitted.resumed_epochs,
         warm_start=started,
+        unit=fitted.unit,
         best_epoch=fitted.best_epoch,
         history=fitted.history,
         hyperparameters={path: decoded(value) for path, value in tuned.items()},

@@ -92,7 +92,7 @@ def _tuning(report: Tuning) -> str:
 def _training(report: Training) -> str:
     # Boosting writes down some of its rounds only.
     last = report.history[-1].epoch if report.history else 0
-    best = f", best epoch {report.best_epoch} of {last}" if report.best_epoch else ""
+    best = f", best {report.unit} {report.best_epoch} of {last}" if report.best_epoch else ""
     return f"{report.learner} on {report.device}{best}"
 
 

@@ -11,7 +11,7 @@ from ...report import Kind
 from ..devices import Devices
 from ..input import Feature, Rows
 from ..params import TrainerParams
-from ..report import Epoch
+from ..report import Epoch, Unit
 from .warm_start import Network
 
 
@@ -95,6 +95,7 @@ class Fitted:
       batch_size: rows a step; None for learners without steps.
       resumed_epochs: epochs of an earlier process that was interrupted.
       network: what a later training may start from.
+      unit: what `history` counts.
     """
 
     scorer: tf.Module
@@ -105,3 +106,4 @@ class Fitted:
     batch_size: int | None = None
     resumed_epochs: int = 0
     network: Network | None = None
+    unit: Unit = "epoch"

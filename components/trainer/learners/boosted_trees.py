@@ -93,7 +93,7 @@ def fit(train: Rows, val: Rows, task: Task) -> Fitted:
         del booster, watch, seen  # before the folder that they read
     scorer = _Scorer(model, columns, task.features)
     device = task.devices.description if cuda else f"CPU ({threads} thread{'s' * (threads > 1)})"
-    return Fitted(scorer, history, best, device=device)
+    return Fitted(scorer, history, best, device=device, unit="round")
 
 
 class _Scorer(tf.Module):

@@ -6,7 +6,7 @@ import tensorflow as tf
 from ... import metrics, progress
 from ...names import VAL
 from ..input import Rows
-from ..report import Epoch
+from ..report import Epoch, Unit
 from .base import Task
 
 SHOWN_CLASSES = 8
@@ -29,7 +29,7 @@ class Journal:
       history: what was written.
     """
 
-    def __init__(self, val: Rows, task: Task, most: int, unit: str = "epoch") -> None:
+    def __init__(self, val: Rows, task: Task, most: int, unit: Unit = "epoch") -> None:
         self.history: list[Epoch] = []
         self._val, self._classes = val, task.classes
         self._most, self._unit = most, unit

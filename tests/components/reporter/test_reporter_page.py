@@ -387,9 +387,11 @@ def test_a_class_without_rows_has_its_zero_on_the_log_scale():
 
 @pytest.mark.parametrize("best", [2, None])
 def test_history_marks_the_best_epoch(best):
-    picture = figures.history_figure([1, 2, 3], [0.1, 0.3, 0.2], [3, 2, 1], [3, 2, 2], best)
+    picture = figures.history_figure(
+        [1, 2, 3], [0.1, 0.3, 0.2], [3, 2, 1], [3, 2, 2], best, "round"
+    )
     svg = base64.b64decode(picture.uri.split(",")[1]).decode()
-    assert ("best epoch 2, AUC-PR 0.300" in svg) == (best == 2)
+    assert ("best round 2, AUC-PR 0.300" in svg) == (best == 2)
 
 
 def test_the_users_matplotlibrc_does_not_show(binary_run):
