@@ -1,6 +1,7 @@
 """URIs as folders and files, and what makes their stores readable."""
 
 import os
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
