@@ -7,26 +7,29 @@ xgboost's wrapper gets our own hyperparameters, val to stop by, and xgboost's ow
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from imblearn.ensemble import BalancedRandomForestClassifier, EasyEnsembleClassifier
 from scipy import stats
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import AdaBoostClassifier
 from sklearn.metrics import average_precision_score, brier_score_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
-from sklearn.tree import DecisionTreeClassifier
 
 from benchmarks._bank import ROOT, Run, mean, run_config
+from benchmarks._sklearn import ada_boost
 from benchmarks._xgboost import classifier
 from benchmarks.claims import Claim
-from benchmarks.learner_mammography import SAMME
 
 SEEDS = (0, 1, 2, 3, 4)
 STUMPS = "easy_ensemble of stumps"
-LEARNERS = ("boosted_trees", "balanced_random_forest", "easy_ensemble", STUMPS)
+CALIBRATED = ("balanced_random_forest", "easy_ensemble")
+TRAIN: dict[str, dict[str, Any]] = {
+    name: {"learner": name} for name in ("mlp", "boosted_trees", *CALIBRATED)
+} | {STUMPS: {"learner": "easy_ensemble", "ensemble": {"max_depth": 1}}}
+"""The config's section of each that is measured."""
 MAX_TREES_LOSS, MAX_MLP_LOSS, MAX_BRIER = 0.003, 0.01, 0.085
 TREES, BAGS, ROUNDS, DEPTH = 200, 10, 50, 3
 """Of balanced_random_forest and easy_ensemble when nothing is said. Stumps are imbalanced-learn's
@@ -37,8 +40,8 @@ Scores = dict[str, list[float]]
 
 def run() -> Iterator[Claim]:
     """Yields the claims on AUC-PR and Brier."""
-    ours: dict[str, Scores] = {name: {"auc_pr": [], "brier": []} for name in ("mlp", *LEARNERS)}
-    peers: dict[str, Scores] = {name: {"auc_pr": [], "brier": []} for name in LEARNERS}
+    ours: dict[str, Scores] = {name: {"auc_pr": [], "brier": []} for name in TRAIN}
+    peers: dict[str, Scores] = {name: {"auc_pr": [], "brier": []} for name in PEERS}
     with tempfile.TemporaryDirectory(prefix="learner_bank-") as folder:
         for seed in SEEDS:
             for name, found in ours.items():
@@ -51,10 +54,9 @@ def run() -> Iterator[Claim]:
     trees = ours["boosted_trees"]["auc_pr"]
     yield _no_worse("boosted_trees", trees, peers["boosted_trees"]["auc_pr"], MAX_TREES_LOSS)
     yield _no_worse("mlp", ours["mlp"]["auc_pr"], trees, MAX_MLP_LOSS)
-    for name in ("balanced_random_forest", "easy_ensemble", STUMPS):
+    for name in (*CALIBRATED, STUMPS):
         yield _equal(name, ours[name]["auc_pr"], peers[name]["auc_pr"])
-        if name == STUMPS:
-            continue
+    for name in CALIBRATED:
         brier = mean(ours[name]["brier"])
         yield Claim(
             f"bank, {name}: test Brier as pushed, mean of 5 seeds, against imbalanced-learn's",
@@ -77,9 +79,7 @@ def _run(folder: Path, learner: str, seed: int) -> Run:
             "name": f"bank-{seed}",
             "seed": seed,
             "gates": {"champion": []},
-            "train": {"learner": "easy_ensemble", "ensemble": {"max_depth": 1}}
-            if learner == STUMPS
-            else {"learner": learner},
+            "train": TRAIN[learner],
         },
     )
 
@@ -163,9 +163,7 @@ PEERS: dict[str, Callable[..., np.ndarray]] = {
     "easy_ensemble": _imblearn(
         lambda seed: EasyEnsembleClassifier(
             BAGS,
-            AdaBoostClassifier(
-                DecisionTreeClassifier(max_depth=DEPTH), n_estimators=ROUNDS, **SAMME
-            ),
+            ada_boost(DEPTH, n_estimators=ROUNDS),
             random_state=seed,
         )
     ),

@@ -6,7 +6,6 @@ and settings. Six measurements of 11,183 spots, 2.3 % of them microcalcification
 
 import tempfile
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,13 @@ from imblearn.ensemble import (
     RUSBoostClassifier,
 )
 from scipy.special import softmax
-from sklearn.ensemble import AdaBoostClassifier, IsolationForest
+from sklearn.ensemble import IsolationForest
 from sklearn.metrics import average_precision_score
 from sklearn.tree import DecisionTreeClassifier
 
 from benchmarks import _data
 from benchmarks._bank import mean
+from benchmarks._sklearn import ada_boost
 from benchmarks._xgboost import classifier
 from benchmarks.claims import Claim
 from tfx_imbalance.components.trainer.devices import visible_devices
@@ -121,9 +121,6 @@ def _stump(depth: int) -> DecisionTreeClassifier:
     return DecisionTreeClassifier(max_depth=depth)
 
 
-SAMME: dict[str, Any] = {"algorithm": "SAMME"} if version("scikit-learn") < "1.6" else {}
-"""Later versions know no other."""
-
 PEERS: dict[str, Peer] = {
     "boosted_trees": _xgboost,
     "balanced_random_forest": _fitted(
@@ -136,6 +133,6 @@ PEERS: dict[str, Peer] = {
     ),
     "easy_ensemble": _fitted(lambda seed: EasyEnsembleClassifier(10, random_state=seed)),
     "rus_boost": _fitted(lambda seed: RUSBoostClassifier(_stump(3), random_state=seed)),
-    "ada_boost": _fitted(lambda seed: AdaBoostClassifier(_stump(1), random_state=seed, **SAMME)),
+    "ada_boost": _fitted(lambda seed: ada_boost(1, random_state=seed)),
     "isolation_forest": _isolation,
 }

@@ -322,7 +322,7 @@ def test_spline_rises_strictly_and_depends_on_the_scale_of_scores_as_it_should(s
     assert again == pytest.approx(apply(found, log_p), abs=1e-3)
 
 
-def test_spline_is_plain_logistic_regression_between_two_knots_of_equal_slopes():
+def test_spline_stays_near_platt_where_platt_is_right():
     log_p, y, w = binary(20_000, 3)
     found = apply(calibration.fit_spline(log_p, y, w), log_p)
     assert found == pytest.approx(apply(calibration.fit_platt(log_p, y, w), log_p), abs=0.05)
