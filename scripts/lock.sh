@@ -30,11 +30,11 @@ compile requirements/tfx-1.16.txt requirements/tfx-1.16.in pyproject.toml --all-
 compile requirements/tfx-1.21.txt requirements/tfx-1.21.in pyproject.toml --all-extras \
   --universal --python-version 3.10
 
-# The image's: what is tested, without the extras.
+# The image's: what is tested, with the extras that a cluster needs.
 image() { # image VARIANT SOURCES...
   variant=$1
   shift
-  compile "requirements/image-$variant.txt" requirements/tfx-1.21.in pyproject.toml "$@" \
+  compile "requirements/image-$variant.txt" requirements/tfx-1.21.in pyproject.toml "$@" --extra kubeflow --extra s3 \
     --constraints requirements/tfx-1.21.txt --python-version 3.13 --python-platform x86_64-manylinux_2_39
 }
 image cpu

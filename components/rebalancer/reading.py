@@ -1,10 +1,12 @@
 """What is parsed of serialized tf.Examples, a block of thousands at a time."""
 
 import functools
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 from tfx_bsl.coders import example_coder
@@ -12,7 +14,7 @@ from tfx_bsl.coders import example_coder
 from .. import examples_io, hashing
 from ..errors import UserError
 from ..names import ROW_ID
-from ..tfrecord import Frames
+from ..tfrecord import Frames, read_frames
 from .features import Features
 from .params import RebalanceParams
 from .rows import COPIED, Rows
@@ -168,6 +170,30 @@ def rows_of(block: Block, chosen: np.ndarray, features: Features, classes: Seque
     if features.copied:
         columns[COPIED] = np.array([_only(record, features.copied) for record in records], object)
     return Rows(block.ids[chosen], codes, columns)
+
+
+class BlockDoFn(beam.DoFn, ABC):
+    """A step on blocks of examples, of Frames or of files, which it reads itself.
+
+    So only names cross to it. A runner may begin a stage at each step with a side input, as Flink
+    does, and what has been read before that step crosses the network.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._parse = job, BlockParser(job.layout)
+
+    def process(self, source: str | Frames, *known: Any) -> Iterator[Any]:
+        for frames in read_frames(source) if isinstance(source, str) else (source,):
+            yield from self.of(self._parse(frames), *known)
+
+    @abstractmethod
+    def of(self, block: Block, *known: Any, **more: Any) -> Iterator[Any]:
+        """What comes of a block; `known` are the side inputs."""
+
+    def rows(self, block: Block, chosen: np.ndarray | None = None) -> Rows:
+        """Its rows, or those of a mask, as `rows_of` decodes them."""
+        mask = np.ones(len(block.ids), bool) if chosen is None else chosen
+        return rows_of(block, mask, self._job.features, self._job.layout.classes)
 
 
 def _only(record: bytes, names: Sequence[str]) -> bytes:

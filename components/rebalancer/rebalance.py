@@ -44,7 +44,7 @@ from .plan import (
     usual_copies,
     way,
 )
-from .reading import BlockParser, Job, Layout, has_row_id, rows_of
+from .reading import Block, BlockDoFn, Job, Layout, has_row_id
 from .report import Rebalancing
 from .rows import Rows
 from .samplers import SAMPLERS
@@ -112,8 +112,7 @@ def rebalance(
     with _user_errors(), make_pipeline() as pipeline:
 
         def read(step: str) -> beam.PCollection:
-            paths = pipeline | f"{step}Files" >> beam.Create(list(files))
-            return paths | f"{step}Read" >> beam.FlatMap(read_frames)
+            return pipeline | f"{step}Files" >> beam.Create(list(files))
 
         result = rebalanced(read, job, how)
         rows = result.examples | "Write" >> examples_io.WriteExamples(directory)
@@ -132,8 +131,8 @@ def rebalanced(read: Callable[[str], beam.PCollection], job: Job, how: Way = "pl
     """Builds the graph.
 
     Args:
-      read: gives the examples as Frames, for the step of that name; called once for each time
-        that they are read.
+      read: gives the examples, as Frames or as names of their files, for the step of that name;
+        called once for each time that they are read.
       job: what is to be done.
       how: the method sees rows, as `way` tells.
     """
@@ -210,16 +209,12 @@ def _plan(found: sketch.Sketch, job: Job, how: Way) -> Plan:
     return plan(found, job.layout.classes, job.features, job.params, how)
 
 
-class _Observe(beam.DoFn):
-    """Frames -> class codes, hashes, labels that are no class."""
+class _Observe(BlockDoFn):
+    """Class codes, hashes, labels that are no class."""
 
-    def __init__(self, job: Job) -> None:
-        self._seed, self._parse = job.params.seed, BlockParser(job.layout)
-
-    def process(self, frames: Frames) -> Iterator[tuple[np.ndarray, np.ndarray, list[str]]]:
-        block = self._parse(frames)
+    def of(self, block: Block) -> Iterator[tuple[np.ndarray, np.ndarray, list[str]]]:
         known = block.codes >= 0
-        words = selection.hashes(block.ids[known], self._seed)
+        words = selection.hashes(block.ids[known], self._job.params.seed)
         yield block.codes[known], words, block.strangers
 
 
@@ -248,28 +243,22 @@ class SketchFn(beam.CombineFn):
         return found
 
 
-class _Look(beam.DoFn):
-    """Frames -> their rows, all for one place."""
+class _Look(BlockDoFn):
+    """All rows, for one place."""
 
-    def __init__(self, job: Job) -> None:
-        self._job, self._parse = job, BlockParser(job.layout)
-
-    def process(self, frames: Frames, made: Plan) -> Iterator[tuple[str, Rows]]:
-        block = self._parse(frames)
-        everything = np.ones(len(frames), bool)
-        yield "split", rows_of(block, everything, self._job.features, self._job.layout.classes)
+    def of(self, block: Block, made: Plan) -> Iterator[tuple[str, Rows]]:
+        yield "split", self.rows(block)
 
 
-class _Copy(beam.DoFn):
-    """Frames -> Frames to write; rows to settle; rows to synthesise from."""
+class _Copy(BlockDoFn):
+    """Frames to write; rows to settle; rows to synthesise from."""
 
     def __init__(self, job: Job, gathers: bool) -> None:
-        self._job, self._parse = job, BlockParser(job.layout)
+        super().__init__(job)
         self._gathers = gathers
 
-    def process(self, frames: Frames, made: Plan, decisions: Decisions | None) -> Iterator[Any]:
-        layout = self._job.layout
-        block = self._parse(frames)
+    def of(self, block: Block, made: Plan, decisions: Decisions | None) -> Iterator[Any]:
+        frames = block.frames
         if decisions is None:
             words = selection.hashes(block.ids, self._job.params.seed)
             copies, edge = made.copies.of(block.codes, words)
@@ -291,8 +280,7 @@ class _Copy(beam.DoFn):
         if self._gathers:
             growing = np.isin(block.codes, list(made.new))
             if growing.any():
-                bases = rows_of(block, growing, self._job.features, layout.classes)
-                yield TaggedOutput(_BASES, ("classes", bases))
+                yield TaggedOutput(_BASES, ("classes", self.rows(block, growing)))
 
 
 class _Edge(NamedTuple):

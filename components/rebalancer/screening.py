@@ -12,7 +12,7 @@ from .. import examples_io
 from ..tfrecord import Frames
 from .features import Features
 from .outliers import OutlierModel, findings, fit_rows, moved_rows, samples_of
-from .reading import BlockParser, Job, rows_of
+from .reading import Block, BlockDoFn, Job
 from .rows import Rows
 
 _MAIN, _TOUCHED = "main", "touched"
@@ -23,7 +23,7 @@ def screened(read: Read, job: Job) -> tuple[Read, beam.PCollection]:
     """The same examples after the options' action, and one OutlierFindings of it.
 
     Args:
-      read: gives the examples as Frames, for the step of that name.
+      read: gives the examples, as Frames or as names of their files, for the step of that name.
       job: its `params.outliers` says what is done.
     """
     model = (
@@ -48,16 +48,11 @@ def _fit(samples: Mapping[int, Rows], job: Job) -> OutlierModel:
     return fit_rows(samples, job.layout.classes, job.features, job.params)
 
 
-class _Sample(beam.DoFn):
-    """Frames -> class code -> its rows with the smallest hashes."""
+class _Sample(BlockDoFn):
+    """Class code -> its rows with the smallest hashes."""
 
-    def __init__(self, job: Job) -> None:
-        self._job, self._parse = job, BlockParser(job.layout)
-
-    def process(self, frames: Frames) -> Iterator[dict[int, Rows]]:
-        block = self._parse(frames)
-        rows = rows_of(block, block.codes >= 0, self._job.features, self._job.layout.classes)
-        yield samples_of([rows], self._job.params)
+    def of(self, block: Block) -> Iterator[dict[int, Rows]]:
+        yield samples_of([self.rows(block, block.codes >= 0)], self._job.params)
 
 
 class _ThinFn(beam.CombineFn):
@@ -79,16 +74,13 @@ class _ThinFn(beam.CombineFn):
         return found
 
 
-class _Screen(beam.DoFn):
-    """Frames -> Frames without outliers, or with their values clipped; how many of each class."""
+class _Screen(BlockDoFn):
+    """Frames without outliers, or with their values clipped; how many of each class."""
 
-    def __init__(self, job: Job) -> None:
-        self._job, self._parse = job, BlockParser(job.layout)
-
-    def process(self, frames: Frames, model: OutlierModel) -> Iterator[Any]:
-        block, features = self._parse(frames), self._job.features
+    def of(self, block: Block, model: OutlierModel) -> Iterator[Any]:
+        frames, features = block.frames, self._job.features
         known = np.flatnonzero(block.codes >= 0)
-        rows = rows_of(block, block.codes >= 0, features, self._job.layout.classes)
+        rows = self.rows(block, block.codes >= 0)
         if model.options.action == "drop":
             touched = known[model.flag_rows(rows, features)]
             changed: list[bytes] = []

@@ -44,8 +44,8 @@ def spread(
     """Makes and removes rows.
 
     Args:
-      read: gives the examples as Frames, for the step of that name; called three times to make
-        rows and three times to remove some.
+      read: gives the examples, as Frames or as names of their files, for the step of that name;
+        called three times to make rows and three times to remove some.
       planned: one Plan.
       tally: one Tally, as planned.
       job: its method is one of `plan.SPREADS`.

@@ -17,11 +17,10 @@ import numpy as np
 from apache_beam.pvalue import AsSingleton
 
 from .. import hashing
-from ..tfrecord import Frames
 from . import cells
 from .decisions import Decisions, keys_of
 from .plan import Plan, Tally, counted_tally
-from .reading import BlockParser, Job, rows_of
+from .reading import Block, BlockDoFn, Job
 from .rows import Origin, Rows
 from .samplers import SAMPLERS
 from .samplers.cleaning import NeighborCleaning
@@ -61,7 +60,8 @@ def spread_cleaning(
     """Removes rows because of their neighbours.
 
     Args:
-      read: gives the examples as Frames, for the step of that name; called three times.
+      read: gives the examples, as Frames or as names of their files, for the step of that name;
+        called three times.
       synthetic: (Rows, Origin), cleaned together with those.
       planned: one Plan.
       job: its method is a NeighborCleaning or ends with one.
@@ -104,17 +104,11 @@ def spread_cleaning(
     return Cleaned(decisions, staying, tally, recall)
 
 
-class _Everything(beam.DoFn):
-    """Frames -> (ALL, Part)."""
+class _Everything(BlockDoFn):
+    """(ALL, Part)."""
 
-    def __init__(self, job: Job) -> None:
-        self._job, self._parse = job, BlockParser(job.layout)
-
-    def process(self, frames: Frames, made: Plan) -> Iterator[tuple[int, Part]]:
-        block = self._parse(frames)
-        everything = np.ones(len(frames), bool)
-        rows = rows_of(block, everything, self._job.features, self._job.layout.classes)
-        yield ALL, Part(rows, sum(made.after.values()))
+    def of(self, block: Block, made: Plan) -> Iterator[tuple[int, Part]]:
+        yield ALL, Part(self.rows(block), sum(made.after.values()))
 
 
 class _Settled(NamedTuple):

@@ -12,11 +12,10 @@ import numpy as np
 from apache_beam.pvalue import AsDict, AsSingleton
 
 from .. import hashing
-from ..tfrecord import Frames
 from . import cells, selection
 from .moments import Moments
 from .plan import Plan, synthetic_sampler
-from .reading import BlockParser, Job, rows_of
+from .reading import Block, BlockDoFn, Job
 from .rows import Origin, Rows
 from .samplers.base import Source
 from .spread_search import Cell, Part, Search, find_routes, in_cells, recall_of
@@ -31,7 +30,8 @@ def spread_synthetic(
     """Synthetic rows of all growing classes.
 
     Args:
-      read: gives the examples as Frames, for the step of that name; called three times.
+      read: gives the examples, as Frames or as names of their files, for the step of that name;
+        called three times.
       planned: one Plan.
       job: its method makes rows as smote or smote_nc does.
 
@@ -64,19 +64,15 @@ def spread_synthetic(
     return made, recall_of(search, routes)
 
 
-class _Growing(beam.DoFn):
-    """Frames -> (class code, Part) of each class that grows."""
+class _Growing(BlockDoFn):
+    """(class code, Part) of each class that grows."""
 
-    def __init__(self, job: Job) -> None:
-        self._job, self._parse = job, BlockParser(job.layout)
-
-    def process(self, frames: Frames, made: Plan) -> Iterator[tuple[int, Part]]:
-        block = self._parse(frames)
+    def of(self, block: Block, made: Plan) -> Iterator[tuple[int, Part]]:
         chosen = np.isin(block.codes, list(made.new))
         if not chosen.any():
             return
         classes = self._job.layout.classes
-        rows = rows_of(block, chosen, self._job.features, classes)
+        rows = self.rows(block, chosen)
         for code in np.unique(rows.codes).tolist():
             yield code, Part(rows.take(rows.codes == code), made.before[classes[code]])
 

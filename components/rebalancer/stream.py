@@ -11,7 +11,7 @@ Memory: the rows that the sampler gets, in one place and broadcast to those that
 near rows and ranks 24 bytes each on their way.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -21,12 +21,11 @@ from apache_beam.pvalue import AsSingleton
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from ..tfrecord import Frames
 from .decisions import keys_of
 from .merging import Merging
 from .neighbors import Space, nearest
 from .plan import Plan, must_fit
-from .reading import Block, BlockParser, Job, rows_of
+from .reading import Block, BlockDoFn, Job
 from .rows import Rows, Split, Whole
 from .samplers import SAMPLERS
 from .samplers.base import Counter
@@ -53,7 +52,7 @@ def streamed(
     """One Seen, of the rows that matter.
 
     Args:
-      read: gives the examples as Frames, for the step of that name.
+      read: gives the examples, as Frames or as names of their files, for the step of that name.
       planned: one Plan.
       job: its sampler `streams`.
 
@@ -128,53 +127,31 @@ def _with_rows(held: Seen, parts: list[Rows], job: Job) -> Seen:
     return Seen(rows, held.whole)
 
 
-class _Parsing(beam.DoFn):
-    """Frames -> rows of them."""
-
-    def __init__(self, job: Job) -> None:
-        self._job, self._parse = job, BlockParser(job.layout)
-
-    def _rows(self, frames: Frames, chosen: Callable[[Block], np.ndarray] | None = None) -> Rows:
-        block = self._parse(frames)
-        mask = np.ones(len(frames), bool) if chosen is None else chosen(block)
-        return rows_of(block, mask, self._job.features, self._job.layout.classes)
-
-
-class _OfHeld(_Parsing):
+class _OfHeld(BlockDoFn):
     """The rows of the classes held."""
 
-    def process(self, frames: Frames, made: Plan) -> Iterator[Rows]:
-        codes = _held_codes(self._job, made)
-        yield self._rows(frames, lambda block: np.isin(block.codes, codes))
+    def of(self, block: Block, made: Plan) -> Iterator[Rows]:
+        yield self.rows(block, np.isin(block.codes, _held_codes(self._job, made)))
 
 
-class _Named(_Parsing):
+class _Named(BlockDoFn):
     """The other rows of some keys, uint64 arrays."""
 
-    def process(self, frames: Frames, made: Plan, *keys: np.ndarray) -> Iterator[Rows]:
-        codes = _held_codes(self._job, made)
-
-        def chosen(block: Block) -> np.ndarray:
-            named = np.isin(keys_of(block.ids, block.codes), np.concatenate(keys))
-            return named & ~np.isin(block.codes, codes)
-
-        rows = self._rows(frames, chosen)
-        if len(rows.ids):
-            yield rows
+    def of(self, block: Block, made: Plan, *keys: np.ndarray) -> Iterator[Rows]:
+        named = np.isin(keys_of(block.ids, block.codes), np.concatenate(keys))
+        chosen = named & ~np.isin(block.codes, _held_codes(self._job, made))
+        if chosen.any():
+            yield self.rows(block, chosen)
 
 
-class _Sample(_Parsing):
+class _Sample(BlockDoFn):
     """The rows that may be of the sample."""
 
-    def process(self, frames: Frames) -> Iterator[Rows]:
+    def of(self, block: Block) -> Iterator[Rows]:
         n = SAMPLERS[self._job.params.method].sample_rows
-
-        def chosen(block: Block) -> np.ndarray:
-            mask = np.zeros(len(block.ids), bool)
-            mask[sample_of(block.ids, n, self._job.params.seed)] = True
-            return mask
-
-        yield self._rows(frames, chosen)
+        chosen = np.zeros(len(block.ids), bool)
+        chosen[sample_of(block.ids, n, self._job.params.seed)] = True
+        yield self.rows(block, chosen)
 
 
 class _SampleFn(beam.CombineFn):
@@ -202,16 +179,16 @@ class _SampleFn(beam.CombineFn):
         return rows.take(sample_of(rows.ids, self._n, self._seed))
 
 
-class _InBulk(_Parsing, ABC):
-    """Frames -> what `found` gives of many rows at a time."""
+class _InBulk(BlockDoFn):
+    """What `found` gives of many rows at a time."""
 
     def start_bundle(self) -> None:
         self._waiting: list[Rows] = []
         self._known: tuple[Any, ...] = ()
 
-    def process(self, frames: Frames, *known: Any) -> Iterator[Any]:
+    def of(self, block: Block, *known: Any) -> Iterator[Any]:
         self._known = known
-        self._waiting.append(self._rows(frames))
+        self._waiting.append(self.rows(block))
         waiting = sum(len(rows.ids) for rows in self._waiting)
         if waiting * self._job.features.values >= _HELD_VALUES:
             yield from self._flush()
