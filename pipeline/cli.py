@@ -59,13 +59,8 @@ def compile_(
 ) -> None:
     """Compile the pipeline of CONFIG for Kubeflow Pipelines; its section `kubeflow` says how."""
     from .config import load_config
-    from .console import QUIET_ENVIRONMENT
-    from .runners import kubeflow
 
-    os.environ.update({**QUIET_ENVIRONMENT, **os.environ})
-    warnings.simplefilter("ignore")
-    compiled = kubeflow.compile_config(load_config(config), config_path=config, sample=sample)
-    compiled.write(output)
+    _compiled(load_config(config), config, sample).write(output)
     typer.echo(f"wrote {output}; next: tfx-imbalance submit {config}")
 
 
@@ -162,20 +157,23 @@ def schedule(
 def _job(
     loaded: "Config", path: Path, sample: str | None, given: list[str] | None
 ) -> tuple["Job", "Compiled"]:
+    from .runners.submit import make_job
+
+    compiled = _compiled(loaded, path, sample)
+    return make_job(loaded, compiled, given or ()), compiled
+
+
+def _compiled(loaded: "Config", path: Path, sample: str | None) -> "Compiled":
     """Compiles without TensorFlow's chatter."""
     import logging
-    import os
-    import warnings
 
     from .console import QUIET_ENVIRONMENT
     from .runners.kubeflow import compile_config
-    from .runners.submit import make_job
 
     os.environ.update({**QUIET_ENVIRONMENT, **os.environ})
     warnings.simplefilter("ignore")
     logging.getLogger("absl").setLevel(logging.ERROR)
-    compiled = compile_config(loaded, config_path=path, sample=sample)
-    return make_job(loaded, compiled, given or ()), compiled
+    return compile_config(loaded, config_path=path, sample=sample)
 
 
 @app.command()

@@ -33,6 +33,7 @@ STATE = ROOT / "build" / "flink"
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.0:copy-dependencies"
 START_SECONDS = 120
 STOP_SECONDS = 15
+POOL = "tfx_imbalance.pipeline.runners.beam_workers"
 
 # What a JVM from 16 on must be told that Flink and Beam reflect upon.
 OPENS = (
@@ -353,7 +354,7 @@ def _java(state: Path, jars: Path, heap_mb: int) -> list[str]:
 
 def pool_command(port: int) -> list[str]:
     """Starts Beam's worker pool."""
-    return [sys.executable, "-W", "ignore", str(ROOT / "scripts" / "flink_workers.py"), str(port)]
+    return [sys.executable, "-W", "ignore", "-m", POOL, str(port)]
 
 
 def spawn(state: Path, cluster: Cluster, name: str, command: list[str]) -> None:

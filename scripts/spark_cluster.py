@@ -1,6 +1,6 @@
 """A Spark cluster of processes on this machine, ready for Beam's portable runner.
 
-One master, two workers, Beam's job server, and the Python workers of flink_workers.py, as
+One master, two workers, Beam's job server, and the Python workers of beam_workers.py, as
 flink_cluster.py has them for Flink. Spark comes from PyPI (requirements/spark.txt), Beam's Spark
 runner from Maven Central (requirements/spark.pom.xml).
 """

@@ -90,9 +90,10 @@ def test_options_lead_to_the_services_and_the_workers(
     }
     assert {options["--job_endpoint"], options["--artifact_endpoint"]} <= ports
     workers = containers["workers"]
-    [port] = workers["ports"]
-    assert options["--environment_config"] == f"localhost:{port['containerPort']}"
-    assert f"--service_port={port['containerPort']}" in workers["command"]
+    assert workers["command"][-2] == SCRIPT.POOL
+    port = workers["command"][-1]
+    assert options["--environment_config"] == f"localhost:{port}"
+    assert f"('localhost', {port})" in workers["readinessProbe"]["exec"]["command"][-1]
     arguments = dict(each.split("=", 1) for each in containers["jobserver"]["args"])
     assert arguments["--flink-master"] in ports
     assert arguments["--job-port"] == options["--job_endpoint"].split(":")[1]

@@ -1,8 +1,9 @@
-"""Beam's worker pool for a cluster whose TaskManagers share one machine.
+"""Beam's worker pool: the environment EXTERNAL of a Flink or Spark cluster.
 
-    flink_workers.py PORT
+    python -m tfx_imbalance.pipeline.runners.beam_workers PORT
 
-As `apache_beam.runners.worker.worker_pool_main`, but:
+It serves this machine or, as a sidecar, its own pod. As
+`apache_beam.runners.worker.worker_pool_main`, but:
 - TaskManagers number their workers alike, so that one which closes its own would close another's
   (Beam knows a worker by that number): here a worker ends when its runner hangs up.
 - Workers get the pipeline's options (the cache for side inputs among them) and log to the runner,
