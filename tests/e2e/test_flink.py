@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -26,6 +25,7 @@ from tfx.components.statistics_gen import executor as statistics_gen
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import proto_utils
 
+from tests.e2e import engines
 from tests.e2e.workbench import rows, write_csv
 from tfx_imbalance.components import example_encoder, tfrecord
 from tfx_imbalance.components.compat import IN_PROCESS_BEAM
@@ -78,9 +78,7 @@ def in_memory() -> beam.Pipeline:
 
 @pytest.fixture(scope="module")
 def flink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flink]:
-    for tool, package in (("java", "openjdk-17-jre-headless"), ("mvn", "maven")):
-        if shutil.which(tool) is None:
-            pytest.skip(f"no {tool} on PATH (apt-get install {package})")
+    engines.fetch(SCRIPT)
     cluster = Flink(tmp_path_factory.mktemp("flink"))
     size = ["--task-managers", "2", "--slots", "2"]
     started = subprocess.run(

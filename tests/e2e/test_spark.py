@@ -1,6 +1,5 @@
 """Rebalancer on a real Spark cluster: a master, two workers, and Python workers beside them."""
 
-import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ import apache_beam as beam
 import numpy as np
 import pytest
 
+from tests.e2e import engines
 from tfx_imbalance.components import example_encoder, tfrecord
 from tfx_imbalance.components.compat import IN_PROCESS_BEAM
 from tfx_imbalance.components.rebalancer.features import Features
@@ -31,9 +31,7 @@ def call(command: str, state: Path) -> str:
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """Beam's options for the cluster."""
-    for tool, package in (("java", "openjdk-17-jre-headless"), ("mvn", "maven")):
-        if shutil.which(tool) is None:
-            pytest.skip(f"no {tool} on PATH (apt-get install {package})")
+    engines.fetch(SCRIPT)
     state = tmp_path_factory.mktemp("spark")
     try:
         call("start", state)
