@@ -3,6 +3,7 @@
 Importing this module costs no TensorFlow: `tfx-imbalance --help` stays quick.
 """
 
+import argparse
 import difflib
 import importlib.util
 import re
@@ -215,6 +216,38 @@ class Config(Params):
                     wrong.append(f"{path}: the data has no column {name!r}; {hint}")
         if wrong:
             raise UserError("\n".join(wrong))
+
+    def check_dataflow(self, *places: str) -> None:
+        """Checks that Dataflow's workers find this package and the data.
+
+        Args:
+          places: what the Beam nodes read and write, local paths or URIs.
+
+        Raises:
+          UserError: a node runs there without its image or a bucket, or a place is out of reach.
+        """
+        parser = argparse.ArgumentParser(allow_abbrev=False)
+        for option in ("--runner", "--sdk_container_image", "--temp_location"):
+            parser.add_argument(option, default="")
+        wrong = []
+        for node in NODES:
+            options = [*self.beam.default, *self.beam.nodes.get(node, ())]
+            given, _ = parser.parse_known_args(options)
+            if given.runner != "DataflowRunner":
+                continue
+            where = f"beam: {node} runs on Dataflow"
+            if not given.sdk_container_image:
+                wrong.append(
+                    f"{where} without --sdk_container_image; name an image with this package, "
+                    "see docs/deploy.md"
+                )
+            for place in (given.temp_location, *places):
+                if not place.startswith("gs://"):
+                    named = f", whose workers do not see {place}" if place else ""
+                    option = "" if place else " without --temp_location"
+                    wrong.append(f"{where}{option}{named}; expected gs://bucket/path")
+        if wrong:
+            raise UserError("\n".join(dict.fromkeys(wrong)))
 
     def check_outside(self) -> None:
         """Checks that the files, functions and samplers that the config names are there.

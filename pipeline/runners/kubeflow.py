@@ -95,6 +95,7 @@ def compile_config(
     _check_expansion(config, where)
     columns = _columns(config, sample, where)
     config.check_outside()
+    config.check_dataflow(config.kubeflow.pipeline_root, targets.data_path)
     job = _compiled_by_tfx(config, config.kubeflow, columns, targets)
     return _fitted(job["pipelineSpec"], config.kubeflow, targets)
 

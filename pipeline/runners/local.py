@@ -112,6 +112,7 @@ def _compile(
     data = inspect(config.data.path, config.ingest)
     config.check_columns(data.columns)
     config.check_outside()
+    config.check_dataflow(str(workspace.artifacts), config.data.path)
 
     with out.working("loading TensorFlow and TFX"):
         from tfx.dsl.compiler import compiler

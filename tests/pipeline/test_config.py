@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tfx_imbalance.components.errors import UserError
-from tfx_imbalance.pipeline.config import Config, load_config, parse_config
+from tfx_imbalance.pipeline.config import NODES, Config, load_config, parse_config
 
 ROOT = Path(__file__).parents[2]
 GOOD = {"name": "demo", "data": {"path": "data.csv", "label": "y"}}
@@ -162,6 +162,36 @@ def test_a_sampler_that_is_not_there_is_told_before_anything_runs(sampler: dict,
     config = parse_config(_with("rebalance", sampler), "c.yaml")
     with pytest.raises(UserError, match=said):
         config.check_outside()
+
+
+ON_DATAFLOW = ("--runner=DataflowRunner", "--temp_location=gs://b/t", "--sdk_container_image=i:1")
+
+
+@pytest.mark.parametrize(
+    ("options", "place", "said"),
+    [
+        (
+            ON_DATAFLOW[:2],
+            "gs://b/data",
+            "Rebalancer runs on Dataflow without --sdk_container_image",
+        ),
+        (ON_DATAFLOW[::2], "gs://b/data", "Rebalancer runs on Dataflow without --temp_location"),
+        (ON_DATAFLOW, "/data", "Rebalancer runs on Dataflow, whose workers do not see /data; "),
+        (("--runner", "DataflowRunner"), "gs://b/data", "without --temp_location; expected gs://"),
+    ],
+)
+def test_what_dataflow_s_workers_would_not_find_is_told_before_anything_runs(
+    options: tuple[str, ...], place: str, said: str
+) -> None:
+    config = parse_config(_with("beam", {"nodes": {"Rebalancer": options}}), "c.yaml")
+    with pytest.raises(UserError, match=said):
+        config.check_dataflow(place)
+
+
+@pytest.mark.parametrize("options", [ON_DATAFLOW, ("--runner=FnApiRunner",), ()])
+def test_options_that_are_whole_or_not_for_dataflow_pass(options: tuple[str, ...]) -> None:
+    beam = {"default": ON_DATAFLOW, "nodes": dict.fromkeys(NODES, options)}
+    parse_config(_with("beam", beam), "c.yaml").check_dataflow("gs://b/data")
 
 
 @pytest.mark.parametrize(
