@@ -26,7 +26,7 @@ from apache_beam.portability.api import (
     beam_provision_api_pb2_grpc,
     endpoints_pb2,
 )
-from apache_beam.utils import thread_pool_executor
+from apache_beam.utils import byte_limited_queue, thread_pool_executor
 from google.protobuf import json_format, text_format
 
 TIMEOUT = 60  # seconds until the runner must have told what a worker is for
@@ -63,13 +63,23 @@ class Pool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
 
 def work(environment: dict[str, str]) -> None:
     """A worker's life, in a process of its own."""
-    from apache_beam.runners.worker import sdk_worker_main, worker_id_interceptor
+    from apache_beam.runners.worker import data_plane, sdk_worker_main, worker_id_interceptor
 
+    data_plane.ByteLimitedQueue = _of_any_size
     os.environ.update(environment)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     # Read from the environment as the module was imported, before the fork.
     worker_id_interceptor.WorkerIdInterceptor._worker_id = environment["WORKER_ID"]
     sdk_worker_main.main([])
+
+
+def _of_any_size(maxsize: int, maxbytes: int) -> byte_limited_queue.ByteLimitedQueue:
+    """A queue between worker and runner, bounded by its length alone.
+
+    Beam's Flink runner 2.62 takes what a bundle gives when the bundle has ended, but 100 messages.
+    An SDK of that time kept the rest; this one waits for room from 100 MB on, which never comes.
+    """
+    return byte_limited_queue.ByteLimitedQueue(maxsize)
 
 
 def _environment(request: beam_fn_api_pb2.StartWorkerRequest) -> dict[str, str]:
