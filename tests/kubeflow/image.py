@@ -29,6 +29,8 @@ def build_image(folder: Path) -> Image:
     if _uv("--offline", *locked, check=False) != 0:
         _uv(*locked)
     _uv("--offline", *install, str(wheel))
+    # There is none for the image's Python; with it, containers would open s3:// themselves.
+    _uv("pip", "uninstall", "--python", str(home / "bin" / "python"), "tensorflow-io")
     return Image(home / "bin")
 
 
