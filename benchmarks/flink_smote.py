@@ -29,7 +29,6 @@ from benchmarks.claims import Claim
 
 ROWS = 5_000_000
 AT_LEAST = 1.6
-MEMORY_MB = 2048
 SCRIPT = Path(__file__).parents[1] / "scripts" / "flink.sh"
 
 
@@ -97,7 +96,7 @@ def _cluster(state: Path, slots: int, *prefix: str) -> Iterator[tuple[list[str],
         return subprocess.check_output(words, text=True)
 
     try:
-        call("start", "--task-managers", str(slots), "--slots", "1", "--memory", str(MEMORY_MB))
+        call("start", "--task-managers", str(slots), "--slots", "1")
         pids = json.loads((state / "cluster.json").read_text())["pids"]
         yield call("options").split(), list(pids.values())
     finally:

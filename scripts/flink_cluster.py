@@ -255,7 +255,8 @@ def start(state: Path, task_managers: int, slots: int, memory_mb: int) -> Cluste
       state: folder for configuration and logs; one cluster a folder.
       task_managers: how many.
       slots: of each TaskManager.
-      memory_mb: heap of each TaskManager; side inputs lie there.
+      memory_mb: heap of each TaskManager; side inputs lie there, and for each slot up to 1 GB of
+        what a step hands on.
 
     Raises:
       ClusterError: one runs here already, or a process did not come up.
@@ -513,7 +514,7 @@ def _parser() -> argparse.ArgumentParser:
     size = argparse.ArgumentParser(add_help=False)
     size.add_argument("--task-managers", type=int, default=2)
     size.add_argument("--slots", type=int, default=1, help="of each TaskManager")
-    size.add_argument("--memory", type=int, default=1024, help="MB, heap of each TaskManager")
+    size.add_argument("--memory", type=int, default=2048, help="MB, heap of each TaskManager")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     def add(name: str, words: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -154,6 +154,30 @@ def test_each_native_method_gives_the_rows_of_the_in_memory_runner(
     assert there == here
 
 
+@pytest.mark.timeout(300)
+def test_a_step_may_hand_on_more_than_worker_and_runner_hold_in_their_queues(
+    flink: Flink, tmp_path: Path
+) -> None:
+    """Beam's own worker pool waits for ever here: see beam_workers._of_any_size."""
+    said = tmp_path / "said"
+    options = [*flink.call("options").split(), "--parallelism=1"]
+    with beam.Pipeline(argv=options) as pipeline:
+        one = pipeline | "One" >> beam.Create([1])
+        blocks = (
+            pipeline
+            | "Counts" >> beam.Create([140])
+            | "Make" >> beam.FlatMap(lambda n: (bytes(11 << 20) for _ in range(n)))
+        )
+        # Begins a stage, as a step with a side input does on Flink.
+        counted = blocks | "Take" >> beam.Map(lambda block, one: one, beam.pvalue.AsSingleton(one))
+        _ = (
+            counted
+            | beam.CombineGlobally(sum)
+            | "Say" >> beam.Map(lambda n, path: path.write_text(str(n)), said)
+        )
+    assert said.read_text() == "140"
+
+
 def test_a_users_mistake_is_told_in_its_own_words(
     flink: Flink, files: list[str], tmp_path: Path
 ) -> None:

@@ -71,8 +71,8 @@ def test_settings_that_jobs_need_are_those_of_the_script(flink: dict[str, Any]) 
     here = SCRIPT._flink_config(Path("/state"), 1, 2, 3, 1024)
     for key in ("restart-strategy.type", "restart-strategy.fixed-delay.attempts"):
         assert flink[key] == here[key]
-    for key in ("taskmanager.network.sort-shuffle.min-buffers", "taskmanager.memory.network.min"):
-        assert flink[key] == here[key]
+    for key in ("network.sort-shuffle.min-buffers", "memory.network.min", "memory.managed.size"):
+        assert flink[f"taskmanager.{key}"] == here[f"taskmanager.{key}"]
     assert flink["cluster.evenly-spread-out-slots"] is True
 
 
