@@ -29,6 +29,7 @@ _ROWS_TO_CHOOSE = 50_000  # more tell the methods apart no better
 _KNOTS, _ROWS_A_KNOT = 20, 10
 _LEAST_SLOPE = 1e-3
 _SLOPE_STEP = 3.0
+_NEWTON_STEPS = 3  # each squares the error
 _ROWS_FOR_MEAN = 100  # of each class; fewer say too little of the mean where splits are not exact
 
 
@@ -218,8 +219,19 @@ def fit_spline(log_p: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Sp
     bounds = [(None, None)] + [(_LEAST_SLOPE, None)] * pieces.shape[1]
     options = {"maxiter": 2000, "ftol": 1e-12, "gtol": 1e-5}
     start = np.concatenate([[0.0], np.ones(pieces.shape[1])])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    return Spline(tuple(knots.tolist()), tuple((found.x[1:] / scale).tolist()), float(found.x[0]))
+    x = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    # Where the search stops hangs on the last bits of its sums; Newton's method goes to the end.
+    prior = np.diff(np.eye(len(x)), axis=0)[1:] / _SLOPE_STEP
+    design = np.concatenate([np.ones((len(z), 1)), pieces], axis=1)
+    lowest = np.array([-np.inf] + [_LEAST_SLOPE] * pieces.shape[1])
+    for _ in range(_NEWTON_STEPS):
+        _, gradient = loss(x)
+        p = expit(design @ x)
+        hessian = design.T @ (design * (weights * p * (1 - p))[:, None]) + prior.T @ prior
+        free = (x > lowest) | (gradient < 0)
+        x[free] -= np.linalg.lstsq(hessian[np.ix_(free, free)], gradient[free], rcond=None)[0]
+        x = np.maximum(x, lowest)
+    return Spline(tuple(knots.tolist()), tuple((x[1:] / scale).tolist()), float(x[0]))
 
 
 def _platts_targets(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -341,6 +341,19 @@ def test_simplest_takes_the_simplest_that_is_not_beaten_beyond_chance():
     assert losses[method] < losses["temperature"] - 0.01
 
 
+@pytest.mark.parametrize("n", [300, 20_000])
+def test_a_spline_s_fit_does_not_depend_on_the_order_of_rows(n):
+    """Sums in another order differ in their last bits, as they do in another process."""
+    log_p, y, w, _ = kinked(n)
+    one = calibration.fit("spline", log_p, y, w)
+    for seed in range(4):
+        order = np.random.default_rng(seed).permutation(n)
+        other = calibration.fit("spline", log_p[order], y[order], w[order])
+        assert other.knots == one.knots
+        np.testing.assert_allclose(other.slopes, one.slopes, rtol=1e-11)
+        np.testing.assert_allclose(other.intercept, one.intercept, rtol=1e-11)
+
+
 @pytest.mark.parametrize("method", ["platt", "spline", "isotonic", "vector", "dirichlet"])
 def test_a_fit_is_the_same_with_any_number_of_threads(method):
     log_p, y, w = kinked(6000)[:3] if method in calibration.BINARY else many(6000)
