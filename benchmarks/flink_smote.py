@@ -41,25 +41,25 @@ class Run:
 
 
 def run() -> Iterator[Claim]:
-    """Yields the speed-ups from one slot to two."""
+    """Yields the speed-up from one slot on one core to two slots on two."""
     found = measure(ROWS)
     one, confined, two, start = (
         found[name] for name in ("one slot", "one slot on one core", "two slots", "few rows")
     )
     detail = (
-        f"{ROWS:,} rows of 30 floats, {psutil.cpu_count()} cores; {one.cores:.2f} cores busy with "
-        f"one slot, {two.cores:.2f} with two; a job of few rows {start.seconds:.1f} s"
+        f"{ROWS:,} rows of 30 floats, {psutil.cpu_count()} cores; one slot with all cores for it "
+        f"{one.seconds:.1f} s, {one.cores:.2f} of them busy, two slots {two.cores:.2f}; "
+        f"a job of few rows {start.seconds:.1f} s"
     )
-    for name, peer in (("one", one), ("one on one core", confined)):
-        yield Claim.against(
-            f"SMOTE on Flink, two slots by {name}",
-            two.seconds,
-            peer.seconds,
-            unit="s",
-            at_least=AT_LEAST,
-            better="less",
-            detail=detail,
-        )
+    yield Claim.against(
+        "SMOTE on Flink, two slots on two cores by one on one",
+        two.seconds,
+        confined.seconds,
+        unit="s",
+        at_least=AT_LEAST,
+        better="less",
+        detail=detail,
+    )
 
 
 def measure(rows: int) -> dict[str, Run]:
