@@ -5,6 +5,8 @@ import copy
 import gzip
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -250,6 +252,31 @@ def test_the_spec_loads_in_the_installed_kfp(compiled: Compiled, tmp_path: Path)
     assert components.load_component_from_file(str(path)).name == "bank"
     documents = list(yaml.safe_load_all(path.read_text()))
     assert documents == [compiled.pipeline_spec, compiled.platform_spec]
+
+
+LOAD = """
+import sys
+from kfp import components
+print(sorted(components.load_component_from_file(sys.argv[1]).component_spec.inputs))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("release", ["kfp==2.5.0", "kfp==2.10.1", "kfp"])
+def test_the_committed_spec_loads_in_the_oldest_kfp_and_in_the_newest(
+    release: str, tmp_path: Path
+) -> None:
+    uv, python = Path(sys.executable).with_name("uv"), str(tmp_path / "bin" / "python")
+    # Resolved: it must not be a link into this checkout's own environment.
+    own = str(Path(sys.executable).resolve())
+    subprocess.run([uv, "--no-config", "--quiet", "venv", "--python", own, tmp_path], check=True)
+    install = [uv, "--no-config", "--quiet", "pip", "install", "--python", python]
+    done = subprocess.run([*install, release, "setuptools<81"], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"{release} cannot be installed here: {done.stderr[-300:]}")
+    spec = ROOT / "kubeflow" / "pipeline.yaml"
+    said = subprocess.check_output([python, "-W", "ignore", "-c", LOAD, spec], text=True)
+    assert said.splitlines()[-1] == "['data_path', 'serving_dir', 'span']"
 
 
 def test_the_committed_spec_of_the_demo_is_up_to_date(compiled: Compiled) -> None:
