@@ -468,6 +468,11 @@ def _in_words(error: ErrorDetails) -> tuple[str, str]:
         if path and rest and key in _fields_at(location):  # of a section, about one of its keys
             return f"{path}.{key}: ", rest
         return f"{path}: " if path else "", message
+    if error["type"] == "string_pattern_mismatch":
+        message = f"expected the form {error['ctx']['pattern']}"
+        described = getattr(_model_at(location[:-1]), "model_fields", {}).get(location[-1])
+        if described and described.description:
+            message += f" ({described.description})"
     if error["type"] == "string_type" and isinstance(error["input"], bool | int | float):
         message += " (YAML takes a bare yes, no, true or number for another type: quote it)"
     return f"{path}: found {_show(error['input'])}; ", message
@@ -489,14 +494,19 @@ def _is_union_branch(part: str | int) -> bool:
 
 
 def _fields_at(location: list[str | int]) -> set[str]:
+    return set(getattr(_model_at(location), "model_fields", ()))
+
+
+def _model_at(location: list[str | int]) -> Any:
+    """The type of a section, also where maps and lists lie on the way to it."""
     model: Any = Config
     for part in location:
-        if isinstance(part, int) or not hasattr(model, "model_fields"):
+        if part not in getattr(model, "model_fields", ()):
             continue
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        annotation = model.model_fields[part].annotation
         arguments = [a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")]
         model = arguments[0] if arguments else annotation
-    return set(getattr(model, "model_fields", ()))
+    return model
 
 
 def _show(value: Any) -> str:

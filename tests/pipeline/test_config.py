@@ -164,6 +164,17 @@ def test_a_sampler_that_is_not_there_is_told_before_anything_runs(sampler: dict,
         config.check_outside()
 
 
+def test_a_value_of_the_wrong_form_is_told_what_the_key_is_for() -> None:
+    section = {"image": "i:1", "pipeline_root": "s3://b", "resources": {"nodes": {}}}
+    section["resources"]["nodes"]["Trainer"] = {"cpu": "lots", "mem": 4}
+    with pytest.raises(UserError) as caught:
+        parse_config(_with("kubeflow", section), "c.yaml")
+    form, unknown = str(caught.value).splitlines()
+    assert form.startswith("c.yaml: kubeflow.resources.nodes.Trainer.cpu: found 'lots'; expected")
+    assert form.endswith("(limit in cores, such as 4 or 500m)")
+    assert unknown.endswith("nodes.Trainer.mem: unknown key; did you mean 'memory'?")
+
+
 ON_DATAFLOW = ("--runner=DataflowRunner", "--temp_location=gs://b/t", "--sdk_container_image=i:1")
 
 
