@@ -48,7 +48,7 @@ def test_a_minimal_config_needs_only_name_path_and_label() -> None:
     [
         ("seed", -1, ["c.yaml: seed: found -1", "greater than or equal to 0"]),
         ("seed", "one", ["seed: found 'one'", "integer"]),
-        ("name", "My Model", ["name: found 'My Model'", "pattern"]),
+        ("name", "My Model", ["name: found 'My Model'", "expected the form ^[a-z0-9]"]),
         ("data.lable", "y", ["data.lable: unknown key", "did you mean 'label'?"]),
         ("datas", {}, ["datas: unknown key", "did you mean 'data'?"]),
         ("data.positive", True, ["data.positive: found True", "quote it"]),
