@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,7 @@ def compile_config(
     Raises:
       UserError: the section is missing or incomplete, or the columns cannot be told.
     """
+    require_kfp()
     where = f"{config_path}: " if config_path else ""
     if config.kubeflow is None:
         raise UserError(
@@ -98,6 +100,16 @@ def compile_config(
     config.check_dataflow(config.kubeflow.pipeline_root, targets.data_path)
     job = _compiled_by_tfx(config, config.kubeflow, columns, targets)
     return _fitted(job["pipelineSpec"], config.kubeflow, targets)
+
+
+def require_kfp() -> None:
+    """Checks that the package kfp is there.
+
+    Raises:
+      UserError: it comes with an extra that was left out.
+    """
+    if find_spec("kfp") is None:
+        raise UserError("this needs the package kfp: pip install 'tfx-imbalance[kubeflow]'")
 
 
 def pipeline_name(config: Config) -> str:

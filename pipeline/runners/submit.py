@@ -85,6 +85,9 @@ def connect(config: "Config") -> Server:
     Raises:
       UserError: the config does not say where it is, or it cannot be reached.
     """
+    from .kubeflow import require_kfp
+
+    require_kfp()
     section = config.kubeflow
     host = section.host if section else None
     if section is None or not host:

@@ -254,6 +254,14 @@ def test_the_spec_loads_in_the_installed_kfp(compiled: Compiled, tmp_path: Path)
     assert documents == [compiled.pipeline_spec, compiled.platform_spec]
 
 
+def test_without_kfp_the_commands_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kfp", None)
+    for command in (["compile", str(DEMO), "-o", "x.yaml"], ["submit", str(DEMO)]):
+        done = CliRunner().invoke(app, command)
+        assert isinstance(done.exception, UserError)
+        assert "pip install 'tfx-imbalance[kubeflow]'" in str(done.exception)
+
+
 LOAD = """
 import sys
 from kfp import components
