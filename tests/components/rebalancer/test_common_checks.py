@@ -206,7 +206,7 @@ def test_synthetic_rows_say_where_they_come_from_and_others_do_not(method, sourc
     assert synthetic == sum(baseline.report.synthetic.values())
 
 
-@pytest.mark.parametrize("method", filter(synthesises, sorted(SAMPLERS)), indirect=True)
+@pytest.mark.parametrize("method", list(filter(synthesises, sorted(SAMPLERS))), indirect=True)
 def test_provenance_is_left_out_unless_asked_for(method, source, baseline, run, kit):
     params = params_for(method, source.counts).model_copy(update={"provenance": False})
     result = run(source, params, features_for(method, kit))
