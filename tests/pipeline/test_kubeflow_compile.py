@@ -206,7 +206,7 @@ _PARAMETER = "root/dag/tasks/Trainer/inputs/parameters/params"
         (_set(_TRAINER, {"resolver": {}}), "no container"),
         (_set(_TRAINER, {"importer": {}}), "no container"),
         (_set(f"{_TRAINER}/container/lifecycle", {"preCacheCheck": {}}), "lifecycle is ignored"),
-        (_set(f"{_TRAINER}/container/resources", {"resourceCpuLimit": "1"}), "does not parse"),
+        (_set(f"{_TRAINER}/container/resources", {"resourceCpuLimit": "1"}), "resourceCpuLimit"),
         (_set(f"{_TRAINER}/container/nonsense", 1), "does not parse"),
         (
             _set(f"{_TRAINER}/container/args", ["{{$.inputs.artifacts['model'].value}}"]),
