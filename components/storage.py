@@ -80,6 +80,8 @@ def load_tensorflow_io() -> None:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns where it does not fit the TensorFlow
+        # These are how it says that it does not fit: the scheme then stays unregistered, which all
+        # who ask go by (`prepare` tells the user).
         with contextlib.suppress(ImportError, NotImplementedError):
             importlib.import_module("tensorflow_io")
     if _registered("s3"):

@@ -11,18 +11,34 @@ import argparse
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
 
-import flink_cluster as flink
-from flink_cluster import Cluster, ClusterError, Engine
+from cluster import (
+    JAVA,
+    ROOT,
+    Cluster,
+    ClusterError,
+    Engine,
+    cache,
+    call,
+    fetch,
+    free_ports,
+    listens,
+    load,
+    lock,
+    pool_command,
+    require_none,
+    spawn,
+    stop,
+    wait_until,
+)
 
 # Beam's libraries want a newer Guava; what Spark itself does with it is the same in both.
 SPARK = Engine("spark", r"[^/]+/deps/jars/((?!guava-)[^/]*\.jar)", "420 MB")
-STATE = flink.ROOT / "build" / "spark"
+STATE = ROOT / "build" / "spark"
 WORKERS = 2
-JAVA = (
-    *flink.JAVA,
+SPARK_JAVA = (
+    *JAVA,
     "--add-opens=java.base/java.lang.invoke=ALL-UNNAMED",
     "--add-opens=java.base/sun.nio.cs=ALL-UNNAMED",
     "--add-opens=java.base/sun.security.action=ALL-UNNAMED",
@@ -45,11 +61,11 @@ def start(state: Path, memory_mb: int) -> Cluster:
     Raises:
       ClusterError: one runs here already, or a process did not come up.
     """
-    flink.require_none(state)
-    jars = flink.fetch(SPARK)
+    require_none(state)
+    jars = fetch(SPARK)
     shutil.rmtree(state, ignore_errors=True)
     (state / "logs").mkdir(parents=True)
-    master, page, jobs, artifacts, pool = flink.free_ports(5)
+    master, page, jobs, artifacts, pool = free_ports(5)
     # Executors take their class path from a Spark home. The path stops jars from being sent.
     home = state / "gradle" / "wrapper"
     home.mkdir(parents=True)
@@ -62,72 +78,58 @@ def start(state: Path, memory_mb: int) -> Cluster:
     )
     cluster = Cluster(page, jobs, pool, {}, 1, memory_mb)
     url = f"spark://localhost:{master}"
-    java = [*JAVA, "-Xmx768m", "-cp", f"{jars}/*"]
+    java = [*SPARK_JAVA, "-Xmx768m", "-cp", f"{jars}/*"]
     spark = "org.apache.spark.deploy"
     try:
         where = ["--host", "localhost", "--port", str(master), "--webui-port", str(page)]
-        flink.spawn(state, cluster, "master", [*java, f"{spark}.master.Master", *where])
-        flink.spawn(state, cluster, "pool", flink.pool_command(pool))
-        _wait(state, cluster, master)
+        spawn(state, cluster, "master", [*java, f"{spark}.master.Master", *where])
+        spawn(state, cluster, "pool", pool_command(pool))
+        wait_until(state, cluster, lambda: listens(master))
         for i in range(1, WORKERS + 1):
             size = ["--host", "localhost", "--cores", "1", "--memory", f"{memory_mb + 512}M"]
             size += ["--webui-port", "0", "--work-dir", str(state / "work"), url]
-            flink.spawn(state, cluster, f"worker-{i}", [*java, f"{spark}.worker.Worker", *size])
+            spawn(state, cluster, f"worker-{i}", [*java, f"{spark}.worker.Worker", *size])
         server = ["--spark-master-url", url, "--artifacts-dir", str(state / "staged")]
         server += ["--job-port", str(jobs), "--artifact-port", str(artifacts)]
         main = "org.apache.beam.runners.spark.SparkJobServerDriver"
         memory = f"-Dspark.executor.memory={memory_mb}m"
         command = [*java[:-2], memory, *java[-2:], main, *server, "--expansion-port", "-1"]
-        flink.spawn(state, cluster, "jobserver", command)
-        _wait(state, cluster, jobs, pool)
-        _wait_for_workers(state, cluster)
+        spawn(state, cluster, "jobserver", command)
+        wait_until(
+            state,
+            cluster,
+            lambda: (
+                listens(jobs) and listens(pool) and cluster.get("/json/")["aliveworkers"] >= WORKERS
+            ),
+        )
     except BaseException:
-        flink.stop(state)
+        stop(state)
         raise
     return cluster
-
-
-def _wait(state: Path, cluster: Cluster, *ports: int) -> None:
-    deadline = time.monotonic() + flink.START_SECONDS
-    while not all(flink.listens(port) for port in ports):
-        flink.require_all_alive(state, cluster)
-        if time.monotonic() > deadline:
-            raise ClusterError(f"not ready in time; the logs are in {state / 'logs'}")
-        time.sleep(0.3)
-
-
-def _wait_for_workers(state: Path, cluster: Cluster) -> None:
-    deadline = time.monotonic() + flink.START_SECONDS
-    while cluster.get("/json/")["aliveworkers"] < WORKERS:
-        flink.require_all_alive(state, cluster)
-        if time.monotonic() > deadline:
-            raise ClusterError(f"not ready in time; the logs are in {state / 'logs'}")
-        time.sleep(0.3)
 
 
 def _act(args: argparse.Namespace) -> int:
     state = args.state.resolve()
     if args.command == "fetch":
-        flink.fetch(SPARK)
+        fetch(SPARK)
     elif args.command == "fetched":
-        return 0 if flink.cache(SPARK).is_dir() else 1
+        return 0 if cache(SPARK).is_dir() else 1
     elif args.command == "lock":
-        flink.lock(SPARK)
+        lock(SPARK)
     elif args.command == "stop":
-        flink.stop(state)
+        stop(state)
     elif args.command == "start":
         start(state, args.memory)
         print(f"spark: {WORKERS} workers")
     else:
-        running = flink.load(state)
+        running = load(state)
         if running is None:
             raise ClusterError("no cluster runs; start one: scripts/spark.sh start")
         print(*options(running), sep="\n")
     return 0
 
 
-def main() -> int:
-    """The command line; messages are one line."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/spark.sh", description=__doc__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, words in {
@@ -142,16 +144,8 @@ def main() -> int:
         command = commands.add_parser(name, help=words)
         command.add_argument("--state", type=Path, default=STATE, help="folder of files and logs")
         command.add_argument("--memory", type=int, default=1024, help="MB, of each executor")
-    args = parser.parse_args()
-    if args.command in (None, "help"):
-        parser.print_help()
-        return 0
-    try:
-        return _act(args)
-    except ClusterError as error:
-        print(f"spark: {error}", file=sys.stderr)
-        return 1
+    return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(call("spark", _parser(), _act))

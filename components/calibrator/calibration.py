@@ -204,30 +204,25 @@ def fit_spline(log_p: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Sp
     count = int(np.clip(len(rare) // _ROWS_A_KNOT, 1, _KNOTS))
     knots = np.unique(np.quantile(rare, np.linspace(0, 1, count + 2)[1:-1]))
     pieces = Spline.pieces(tf.constant(z / scale), (knots / scale).tolist()).numpy()
+    design = np.concatenate([np.ones((len(z), 1)), pieces], axis=1)  # by intercept and slopes
+    steps = np.diff(np.eye(design.shape[1]), axis=0)[1:] / _SLOPE_STEP  # from slope to slope
     target = _platts_targets(labels, weights)
 
     def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
-        f = x[0] + pieces @ x[1:]
-        steps = np.diff(x[1:]) / _SLOPE_STEP
-        value = weights @ (np.logaddexp(0, f) - target * f) + steps @ steps / 2
-        residual = weights * (expit(f) - target)
-        gradient = np.concatenate([[residual.sum()], residual @ pieces])
-        gradient[1:-1] -= steps / _SLOPE_STEP
-        gradient[2:] += steps / _SLOPE_STEP
-        return float(value), gradient
+        f, step = design @ x, steps @ x
+        value = weights @ (np.logaddexp(0, f) - target * f) + step @ step / 2
+        return float(value), (weights * (expit(f) - target)) @ design + step @ steps
 
-    bounds = [(None, None)] + [(_LEAST_SLOPE, None)] * pieces.shape[1]
+    lowest = np.array([-np.inf] + [_LEAST_SLOPE] * pieces.shape[1])
+    bounds = [(least, None) for least in lowest]
     options = {"maxiter": 2000, "ftol": 1e-12, "gtol": 1e-5}
     start = np.concatenate([[0.0], np.ones(pieces.shape[1])])
     x = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
     # Where the search stops hangs on the last bits of its sums; Newton's method goes to the end.
-    prior = np.diff(np.eye(len(x)), axis=0)[1:] / _SLOPE_STEP
-    design = np.concatenate([np.ones((len(z), 1)), pieces], axis=1)
-    lowest = np.array([-np.inf] + [_LEAST_SLOPE] * pieces.shape[1])
     for _ in range(_NEWTON_STEPS):
         _, gradient = loss(x)
         p = expit(design @ x)
-        hessian = design.T @ (design * (weights * p * (1 - p))[:, None]) + prior.T @ prior
+        hessian = design.T @ (design * (weights * p * (1 - p))[:, None]) + steps.T @ steps
         free = (x > lowest) | (gradient < 0)
         x[free] -= np.linalg.lstsq(hessian[np.ix_(free, free)], gradient[free], rcond=None)[0]
         x = np.maximum(x, lowest)

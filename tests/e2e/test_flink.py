@@ -316,27 +316,16 @@ def test_a_killed_task_manager_costs_no_row_and_doubles_none(flink: Flink, tmp_p
     def two_at_once() -> beam.Pipeline:
         return beam.Pipeline(argv=[*flink.call("options").split(), "--parallelism=2"])
 
-    def run(make_pipeline: Any, out: Path) -> Counter[bytes]:
-        rebalance(
-            make_pipeline,
-            files,
-            str(out),
-            label="y",
-            classes=["no", "yes"],
-            features=Features({"a": "float", "b": "float"}),
-            params=RebalanceParams(method="smote", seed=3),
-        )
-        return raw_records(out)
-
     killer = threading.Thread(target=kill_one_that_writes)
     killer.start()
-    found = run(two_at_once, tmp_path / "flink" / "train")
+    found = engines.rebalanced(two_at_once, files, tmp_path / "flink" / "train", "smote")
     killer.join()
     [job] = killed
     flink.call("add")
     assert was_tried_again(flink, job)
     assert [path.name for path in (tmp_path / "flink").iterdir()] == ["train"]
-    assert found == run(in_memory, tmp_path / "memory" / "train")
+    there = tmp_path / "memory" / "train"
+    assert found == engines.rebalanced(in_memory, files, there, "smote")
 
 
 def a_writer(flink: Flink, job: str) -> str | None:
@@ -354,13 +343,4 @@ def was_tried_again(flink: Flink, job: str) -> bool:
         part["attempt"] > 0
         for vertex in flink.get(f"/jobs/{job}")["vertices"]
         for part in flink.get(f"/jobs/{job}/vertices/{vertex['id']}")["subtasks"]
-    )
-
-
-def raw_records(folder: Path) -> Counter[bytes]:
-    return Counter(
-        payload
-        for path in sorted(folder.iterdir())
-        for frames in tfrecord.read_frames(str(path))
-        for payload in frames.payloads()
     )

@@ -4,7 +4,6 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -13,9 +12,7 @@ import pytest
 from tests.e2e import engines
 from tfx_imbalance.components import example_encoder, tfrecord
 from tfx_imbalance.components.compat import IN_PROCESS_BEAM
-from tfx_imbalance.components.rebalancer.features import Features
-from tfx_imbalance.components.rebalancer.params import RebalanceParams
-from tfx_imbalance.components.rebalancer.rebalance import rebalance
+from tfx_imbalance.components.rebalancer.params import Method
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
@@ -58,30 +55,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return paths
 
 
-def rebalanced(argv: list[str], files: list[str], out: Path, method: str) -> Counter[bytes]:
-    def make_pipeline() -> Any:
-        return beam.Pipeline(argv=argv)
-
-    rebalance(
-        make_pipeline,
-        files,
-        str(out),
-        label="y",
-        classes=["no", "yes"],
-        features=Features({"a": "float", "b": "float"}),
-        params=RebalanceParams(method=method, seed=3),
-    )
-    return Counter(
-        payload
-        for path in sorted(out.iterdir())
-        for frames in tfrecord.read_frames(str(path))
-        for payload in frames.payloads()
-    )
-
-
 @pytest.mark.parametrize("method", ["over", "under", "smote", "tomek_links"])
 def test_rebalancing_gives_the_rows_of_the_in_memory_runner(
-    options: list[str], files: list[str], tmp_path: Path, method: str
+    options: list[str], files: list[str], tmp_path: Path, method: Method
 ) -> None:
-    there = rebalanced(options, files, tmp_path / "spark" / "train", method)
-    assert there == rebalanced(list(IN_PROCESS_BEAM), files, tmp_path / "memory" / "train", method)
+    def on(argv: list[str], folder: str) -> Counter[bytes]:
+        out = tmp_path / folder / "train"
+        return engines.rebalanced(lambda: beam.Pipeline(argv=argv), files, out, method)
+
+    assert on(options, "spark") == on(list(IN_PROCESS_BEAM), "memory")

@@ -14,17 +14,16 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "kubeflow" / "flink"
 
 
-def load_script() -> ModuleType:
-    path = ROOT / "scripts" / "flink_cluster.py"
-    spec = importlib.util.spec_from_file_location("flink_cluster", path)
+def load_script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look it up
+    sys.modules[spec.name] = module  # dataclasses look it up, and one script the other
     spec.loader.exec_module(module)
     return module
 
 
-SCRIPT = load_script()
+CLUSTER, SCRIPT = load_script("cluster"), load_script("flink_cluster")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +89,7 @@ def test_options_lead_to_the_services_and_the_workers(
     }
     assert {options["--job_endpoint"], options["--artifact_endpoint"]} <= ports
     workers = containers["workers"]
-    assert workers["command"][-2] == SCRIPT.POOL
+    assert workers["command"][-2] == CLUSTER.POOL
     port = workers["command"][-1]
     assert options["--environment_config"] == f"localhost:{port}"
     assert f"('localhost', {port})" in workers["readinessProbe"]["exec"]["command"][-1]
