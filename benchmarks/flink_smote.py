@@ -5,13 +5,15 @@ scripts/flink.sh's: TaskManagers of one slot, as processes on this machine, with
 workers beside them. One slot keeps more than one core busy (Python's threads pack and parse, Java
 moves data), so it is measured twice: with all cores for it, and with a cluster that is confined to
 one core, which is what a second machine of that size is to be compared with. Times are of jobs that
-find their workers started; a job of few rows tells what each one takes before it reads.
+find their workers started; a job of few rows tells what each one takes before it reads. One process
+without a cluster is measured, too.
 
 `python -m benchmarks.flink_smote ROWS` prints the figures for another size.
 """
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +28,7 @@ import psutil
 
 from benchmarks import _peers, rebalancer_memory
 from benchmarks.claims import Claim
+from tfx_imbalance.components.compat import IN_PROCESS_BEAM
 
 ROWS = 5_000_000
 AT_LEAST = 1.6
@@ -43,13 +46,12 @@ class Run:
 def run() -> Iterator[Claim]:
     """Yields the speed-up from one slot on one core to two slots on two."""
     found = measure(ROWS)
-    one, confined, two, start = (
-        found[name] for name in ("one slot", "one slot on one core", "two slots", "few rows")
-    )
+    one, confined, two = (found[name] for name in ("one slot", "one slot on one core", "two slots"))
     detail = (
         f"{ROWS:,} rows of 30 floats, {psutil.cpu_count()} cores; one slot with all cores for it "
         f"{one.seconds:.1f} s, {one.cores:.2f} of them busy, two slots {two.cores:.2f}; "
-        f"a job of few rows {start.seconds:.1f} s"
+        f"one process {found['one process'].seconds:.1f} s; a job of few rows "
+        f"{found['few rows'].seconds:.1f} s"
     )
     yield Claim.against(
         "SMOTE on Flink, two slots on two cores by one on one",
@@ -75,15 +77,15 @@ def measure(rows: int) -> dict[str, Run]:
         folder = Path(temporary)
         few = rebalancer_memory.generate(folder / "few", rebalancer_memory.FILES * 100)
         many = rebalancer_memory.generate(folder / "in", rows)
-        found = {}
+        found = {"one process": _timed(many, folder / "out", list(IN_PROCESS_BEAM), [os.getpid()])}
         with _cluster(folder / "flink", 2) as cluster:
-            _timed(few, folder / "out", cluster, 2)
-            found["few rows"] = _timed(few, folder / "out", cluster, 2)
-            found["one slot"] = _timed(many, folder / "out", cluster, 1)
-            found["two slots"] = _timed(many, folder / "out", cluster, 2)
+            found["few rows, first job"] = _timed_on(cluster, 2, few, folder / "out")
+            found["few rows"] = _timed_on(cluster, 2, few, folder / "out")
+            found["one slot"] = _timed_on(cluster, 1, many, folder / "out")
+            found["two slots"] = _timed_on(cluster, 2, many, folder / "out")
         with _cluster(folder / "confined", 1, "taskset", "--cpu-list", "0") as cluster:
-            _timed(few, folder / "out", cluster, 1)
-            found["one slot on one core"] = _timed(many, folder / "out", cluster, 1)
+            _timed_on(cluster, 1, few, folder / "out")
+            found["one slot on one core"] = _timed_on(cluster, 1, many, folder / "out")
         return found
 
 
@@ -103,18 +105,22 @@ def _cluster(state: Path, slots: int, *prefix: str) -> Iterator[tuple[list[str],
         call("stop")
 
 
-def _timed(
-    inputs: _peers.Inputs, out: Path, cluster: tuple[list[str], list[int]], slots: int
+def _timed_on(
+    cluster: tuple[list[str], list[int]], slots: int, inputs: _peers.Inputs, out: Path
 ) -> Run:
+    options, pids = cluster
+    return _timed(inputs, out, [*options, f"--parallelism={slots}"], pids)
+
+
+def _timed(inputs: _peers.Inputs, out: Path, options: list[str], pids: list[int]) -> Run:
     from tfx_imbalance.components.rebalancer.features import Features
     from tfx_imbalance.components.rebalancer.params import RebalanceParams
     from tfx_imbalance.components.rebalancer.rebalance import rebalance
 
     names = [f"x{i}" for i in range(rebalancer_memory.FEATURES)]
-    options, pids = cluster
     busy, started = _cpu_seconds(pids), time.monotonic()
     rebalance(
-        lambda: beam.Pipeline(argv=[*options, f"--parallelism={slots}"]),
+        lambda: beam.Pipeline(argv=options),
         inputs.files,
         str(out),
         label=_peers.LABEL,
