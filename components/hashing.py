@@ -5,21 +5,31 @@ pseudo-random words, one for each (position, unit); words come from splitmix64 (
 Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014). Sums commute, so the result
 does not depend on the order of columns, and everything is vectorised over rows.
 
-Canonical content: integers and booleans as int64, floating point as float32 with one NaN and one
-zero (what tf.Example stores), text and bytes as UTF-8; a scalar is a list of length 1; null, an
-empty list and an absent column are the same.
+Canonical content: a number is its value, whatever holds it (1, 1.0, true and the text "1" are the
+same; so are 0.5 and the text "0.5"), at the full precision of int64 and float64, with one NaN and
+one zero; a text is a number where it is exactly what that number is written as ("01", "1.0" and
+" 1" are texts); other text and bytes are UTF-8; a scalar is a list of length 1; null, an empty list
+and an absent column are the same. So a column that gains a decimal, a gap or a word leaves the
+identities of the other rows alone.
 """
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+IDENTITY_VERSION: Final = 2
+"""Of what `row_ids` gives: identities of two versions cannot be compared. 1 held float32."""
+
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _INT, _FLOAT, _BYTES, _LENGTH = (np.uint64(k) << np.uint64(56) for k in (1, 2, 3, 4))
+_INT64_END: Final = 2.0**63
+_WHOLE_TEXT: Final = r"^(0|-?[1-9][0-9]*)$"
+_DECIMAL_TEXT: Final = r"^-?[0-9]+(\.[0-9]*[1-9]|(\.[0-9]+)?e[+-][0-9]+)$"
+_MOST_DIGITS: Final = 20  # of a text that may be an int64, with its sign
 
 
 def splitmix64(x: np.ndarray) -> np.ndarray:
@@ -46,6 +56,21 @@ def keyed(ids: np.ndarray, seed: int, purpose: str) -> np.ndarray:
 def uniform(words: np.ndarray) -> np.ndarray:
     """float64 [n] in [0, 1) from uint64 [n], by the top 53 bits."""
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def copy_ids(ids: np.ndarray, copies: np.ndarray) -> np.ndarray:
+    """Identity of each row among equal ones: what chooses rows tells copies apart by it.
+
+    Args:
+      ids: int64 [n], identities of content (`row_ids`).
+      copies: int64 [n], which copy of its content a row is, from 0.
+
+    Returns:
+      int64 [n]; `ids` for first copies.
+    """
+    with np.errstate(over="ignore"):
+        words = splitmix64(ids.view(np.uint64) + splitmix64(copies.view(np.uint64)))
+    return np.where(copies == 0, ids, words.view(np.int64))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -111,18 +136,30 @@ def _fold(words: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 def _scalar_words(values: pa.Array) -> np.ndarray:
     """uint64 [n] for a flat array; a null's word is arbitrary."""
     kind = values.type
+    if pa.types.is_uint64(kind):
+        return _text_words(pc.cast(values, pa.string()))
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-        filled = pc.fill_null(values.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
-        return splitmix64(filled.view(np.uint64)) ^ _INT
+        return _int_words(pc.fill_null(values.cast(pa.int64()), 0).to_numpy(zero_copy_only=False))
     if pa.types.is_floating(kind):
-        as64 = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        with np.errstate(over="ignore"):
-            as32 = as64.astype(np.float32) + np.float32(0)  # -0.0 + 0.0 is 0.0
-        as32 = np.where(np.isnan(as32), np.float32(np.nan), as32)
-        return splitmix64(as32.view(np.uint32).astype(np.uint64)) ^ _FLOAT
+        return _float_words(values.cast(pa.float64()).to_numpy(zero_copy_only=False))
     if _is_text(kind):
         return _text_words(values)
     raise TypeError(f"cannot hash a column of type {kind}")
+
+
+def _int_words(values: np.ndarray) -> np.ndarray:
+    """uint64 [n] of int64 [n]."""
+    return splitmix64(values.view(np.uint64)) ^ _INT
+
+
+def _float_words(values: np.ndarray) -> np.ndarray:
+    """uint64 [n] of float64 [n]: whole numbers as integers, others by their bits."""
+    whole = (np.abs(values) < _INT64_END) & (values == np.floor(values))
+    words = np.empty(len(values), np.uint64)
+    words[whole] = _int_words(values[whole].astype(np.int64))
+    others = np.where(np.isnan(values), np.nan, values)[~whole]
+    words[~whole] = splitmix64(others.view(np.uint64)) ^ _FLOAT
+    return words
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -147,5 +184,31 @@ def _text_words(values: pa.Array) -> np.ndarray:
     flat = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
     flat = flat[offsets[0] : offsets[-1]].astype(np.uint64)
     words = _fold(flat, offsets - offsets[0]) ^ _BYTES
+    for at, numbers in _numbers_in(unique):
+        words[at] = numbers
     index = pc.fill_null(encoded.indices, 0).to_numpy(zero_copy_only=False)
     return words[index]
+
+
+def _numbers_in(texts: pa.Array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(indices int64 [k], words uint64 [k]) of the texts that are written as numbers are."""
+    whole = np.asarray(pc.match_substring_regex(texts, _WHOLE_TEXT))
+    at = np.flatnonzero(whole & (np.asarray(pc.binary_length(texts)) <= _MOST_DIGITS))
+    if len(at):
+        # Up to 20 signs: a float64 tells what is surely an int64; Python the few at its end.
+        chosen = texts.take(pa.array(at)).cast(pa.large_string())
+        near = np.abs(np.asarray(chosen.cast(pa.float64()))) >= 2.0**62
+        fits = np.array(
+            [-(2**63) <= int(t) < 2**63 for t in chosen.filter(pa.array(near)).to_pylist()], bool
+        )
+        is_int = ~near
+        is_int[near] = fits
+        ints = chosen.filter(pa.array(is_int)).cast(pa.int64())
+        yield at[is_int], _int_words(np.asarray(ints))
+    at = np.flatnonzero(np.asarray(pc.match_substring_regex(texts, _DECIMAL_TEXT)))
+    if len(at):
+        chosen = texts.take(pa.array(at)).cast(pa.large_string())
+        numbers = np.asarray(chosen.cast(pa.float64()))
+        # Only what the number is written as: one of several texts of it, and no longer one.
+        same = np.array([repr(n) == t for n, t in zip(numbers.tolist(), chosen.to_pylist())], bool)
+        yield at[same], _float_words(numbers[same])

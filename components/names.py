@@ -5,6 +5,9 @@ from typing import Literal
 ROW_ID = "_row_id"
 """int64 feature: a row's identity, a 64-bit hash of its features (hashing.row_ids)."""
 
+ROW_COPY = "_row_copy"
+"""int64 feature: which of the rows of one identity a row is, from 0 (hashing.copy_ids)."""
+
 GROUP_ID = "_group_id"
 """int64 feature of raw rows, where data.group_by is set: which rows stay together."""
 

@@ -1,5 +1,7 @@
 """Row identities against a slow reference in Python's integers, and their invariances."""
 
+import math
+import re
 import struct
 
 import numpy as np
@@ -29,16 +31,30 @@ def fold(words: list[int]) -> int:
 
 
 def word(value) -> int:
+    if isinstance(value, str | bytes):
+        data = value.encode() if isinstance(value, str) else value
+        number = number_of(data)
+        return fold(list(data)) ^ BYTES if number is None else word(number)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
+        value = int(value)
     if isinstance(value, (bool, int)):
         return mix(int(value) & MASK) ^ INT
-    if isinstance(value, float):
-        rounded = float(np.float32(value))
-        bits = (
-            0x7FC00000 if rounded != rounded else struct.unpack("<I", struct.pack("<f", rounded))[0]
-        )
-        return mix(0 if rounded == 0 else bits) ^ FLOAT
-    data = value.encode() if isinstance(value, str) else value
-    return fold(list(data)) ^ BYTES
+    bits = struct.unpack("<Q", struct.pack("<d", math.nan if value != value else value))[0]
+    return mix(bits) ^ FLOAT
+
+
+def number_of(text: bytes) -> int | float | None:
+    """The number that is written exactly so."""
+    if not re.fullmatch(rb"-?[0-9][0-9.e+-]*", text):
+        return None
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        if str(number).encode() == text and not text.endswith(b".0"):
+            return number if kind is float or -(2**63) <= number < 2**63 else None
+    return None
 
 
 def reference(row: dict) -> int:
@@ -53,11 +69,16 @@ def reference(row: dict) -> int:
 
 
 ints = st.integers(-(2**63), 2**63 - 1)
-floats = st.floats(width=32)
-texts = st.text(max_size=6)
+floats = st.one_of(st.floats(width=32), st.integers(-(2**70), 2**70).map(np.float32).map(float))
+doubles = st.one_of(st.floats(), st.integers(-(2**70), 2**70).map(float))
+numerals = st.one_of(
+    st.from_regex(r"-?[0-9]{1,21}(\.[0-9]{1,3})?", fullmatch=True), doubles.map(repr)
+)
+texts = st.one_of(st.text(max_size=6), numerals)
 scalars = {
     "int": (st.one_of(st.none(), ints), pa.int64()),
     "float": (st.one_of(st.none(), floats), pa.float32()),
+    "double": (st.one_of(st.none(), doubles), pa.float64()),
     "text": (st.one_of(st.none(), texts), pa.string()),
     "bytes": (st.one_of(st.none(), st.binary(max_size=6)), pa.large_binary()),
     "bool": (st.one_of(st.none(), st.booleans()), pa.bool_()),
@@ -112,7 +133,10 @@ def test_absent_null_and_empty_are_one(rows):
     "variants",
     [
         [pa.array([5, 7], t) for t in (pa.int8(), pa.uint16(), pa.int64())],
-        [pa.array([1.5, 0.1], pa.float64()), pa.array([1.5, 0.1], pa.float32())],
+        [pa.array([1.5, 7.25], pa.float64()), pa.array([1.5, 7.25], pa.float32())],
+        [pa.array([5, -7, None]), pa.array([5.0, -7.0, None]), pa.array(["5", "-7", None])],
+        [pa.array([0.1, 1e-7, 2e300]), pa.array(["0.1", "1e-07", "2e+300"])],
+        [pa.array([2**63 + 1], pa.uint64()), pa.array([str(2**63 + 1)])],
         [pa.array([0.0]), pa.array([-0.0]), pa.array([0.0], pa.float32())],
         [pa.array([float("nan")]), pa.array(np.array([0x7FC00001], np.uint32).view(np.float32))],
         [pa.array(["a", "ß"], t) for t in (pa.string(), pa.large_string(), pa.binary())],
@@ -135,8 +159,10 @@ def test_one_content_has_one_hash_however_it_is_stored(variants):
 def test_different_content_has_different_hashes():
     arrays = [
         pa.array([0, 1, -1, 256]),
-        pa.array([0.0, 1.0, -1.0, 256.0]),
-        pa.array(["0", "1", "", "\0", "ab", "ba"]),
+        pa.array([0.1, 0.1 + 2**-56, 2.0**63, 0.5, np.float32(0.1)], pa.float64()),
+        pa.array(["00", "01", "1.0", " 1", "+1", "-0", "1.", "1e0", "1\n"]),
+        pa.array(["12345678901234567890", "12345678901234567891"]),
+        pa.array(["", "\0", "ab", "ba"]),
         pa.array([["a", "b"], ["b", "a"], ["ab"], ["a", "b", ""], ["", "a", "b"], ["", "ab"]]),
         pa.array([[1, 2], [2, 1], [0, 0], [0, 0, 0]]),
     ]
@@ -164,8 +190,16 @@ def test_identities_do_not_move_between_versions():
         for a, j, x in [(41, "clerk", 0.5), (None, "ä", 1.0)]
     ]
     assert (
-        hashing.row_ids(batch).tolist() == expected == [5168285704501927386, -1296300341230797367]
+        hashing.row_ids(batch).tolist() == expected == [-8208922977808098071, -2918327159554917043]
     )
+
+
+def test_a_copy_has_its_own_identity_and_the_first_keeps_that_of_the_content():
+    ids = np.repeat(hashing.splitmix64(np.arange(1000)).view(np.int64), 5)
+    copies = np.tile(np.arange(5), 1000)
+    found = hashing.copy_ids(ids, copies)
+    assert len(np.unique(found)) == 5000
+    np.testing.assert_array_equal(found[copies == 0], ids[copies == 0])
 
 
 def test_keyed_numbers_are_uniform_and_independent_between_seeds_and_purposes():
