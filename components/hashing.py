@@ -26,6 +26,7 @@ IDENTITY_VERSION: Final = 2
 
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _INT, _FLOAT, _BYTES, _LENGTH = (np.uint64(k) << np.uint64(56) for k in (1, 2, 3, 4))
+_COPIES: Final = np.uint64(0xD1B54A32D192ED03)  # so that a copy's word is no small number's
 _INT64_END: Final = 2.0**63
 _WHOLE_TEXT: Final = r"^(0|-?[1-9][0-9]*)$"
 _DECIMAL_TEXT: Final = r"^-?[0-9]+(\.[0-9]*[1-9]|(\.[0-9]+)?e[+-][0-9]+)$"
@@ -69,7 +70,7 @@ def copy_ids(ids: np.ndarray, copies: np.ndarray) -> np.ndarray:
       int64 [n]; `ids` for first copies.
     """
     with np.errstate(over="ignore"):
-        words = splitmix64(ids.view(np.uint64) + splitmix64(copies.view(np.uint64)))
+        words = splitmix64(ids.view(np.uint64) ^ splitmix64(copies.view(np.uint64) + _COPIES))
     return np.where(copies == 0, ids, words.view(np.int64))
 
 
@@ -210,5 +211,7 @@ def _numbers_in(texts: pa.Array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         chosen = texts.take(pa.array(at)).cast(pa.large_string())
         numbers = np.asarray(chosen.cast(pa.float64()))
         # Only what the number is written as: one of several texts of it, and no longer one.
-        same = np.array([repr(n) == t for n, t in zip(numbers.tolist(), chosen.to_pylist())], bool)
+        same = np.array(
+            [repr(n) == t for n, t in zip(numbers.tolist(), chosen.to_pylist(), strict=True)], bool
+        )
         yield at[same], _float_words(numbers[same])
