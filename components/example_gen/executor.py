@@ -21,6 +21,7 @@ from ..progress import say
 from .driver import PATH_KEY, Input, resolve
 from .files import find_files, format_of
 from .ingest import ReadSplits, WritePlan
+from .notes import NOTES_PROPERTY, to_text
 from .params import IngestParams
 from .plan import Summary, load_result
 from .rows import check_params, check_spans
@@ -68,7 +69,7 @@ class Executor(BaseExampleGenExecutor):
             - examples: tf.Examples as gzipped TFRecords under Split-train, Split-val, Split-test.
               Custom properties, beside TFX's own: `split_counts` (JSON: split -> class -> rows),
               `split_deviation` (JSON: split -> class -> rows more or fewer than asked),
-              `unlabelled_dropped` (rows).
+              `unlabelled_dropped` (rows), `notes` (JSON: what people should know of the data).
           exec_properties:
             - input_base, input_config, range_config: see FileBasedExampleGen.
             - params: IngestParams as JSON.
@@ -94,6 +95,8 @@ class Executor(BaseExampleGenExecutor):
                 pipeline | WritePlan(files, file_format, params, plan_path)
             summary = load_result(plan_path).summary
             say(_in_words(summary))
+            for note in summary.notes:
+                say(f"warning: {note.message}")
             with self._make_beam_pipeline() as pipeline:
                 splits = self.GenerateExamplesByBeam(
                     pipeline, {**exec_properties, _PLAN_PATH: plan_path}
@@ -127,6 +130,7 @@ def _describe(artifact: types.Artifact, source: Input, summary: Summary) -> None
     artifact.set_string_custom_property("split_counts", json.dumps(summary.counts))
     artifact.set_string_custom_property("split_deviation", json.dumps(summary.deviation))
     artifact.set_int_custom_property("unlabelled_dropped", summary.unlabelled)
+    artifact.set_string_custom_property(NOTES_PROPERTY, to_text(summary.notes))
 
 
 def _in_words(summary: Summary) -> str:

@@ -20,6 +20,7 @@ from ..names import SPLITS
 from . import splits
 from .files import Format, open_binary
 from .kinds import Kind, join
+from .notes import Note
 from .params import IngestParams, SplitParams
 from .rows import Block, FileRows, check_columns, check_name
 
@@ -70,6 +71,8 @@ class Summary(BaseModel):
     """split -> class -> labelled rows."""
     deviation: dict[str, dict[str, float]]
     """split -> class -> rows more (or, negative, fewer) than its share of the class."""
+    notes: list[Note] = []
+    """What people should know of the data."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ import tensorflow_transform as tft
 
 from .. import tfrecord
 from ..errors import UserError
-from ..names import ROW_ID, SAMPLING_WEIGHT
+from ..names import BOOKKEEPING, ROW_ID, SAMPLING_WEIGHT
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Rows:
 def model_features(
     transform: tft.TFTransformOutput, label: str, weight: str | None
 ) -> tuple[Feature, ...]:
-    """The transformed features that a model sees: all but the label, the weight and `_row_id`.
+    """The transformed features that a model sees: all but label, weight and bookkeeping.
 
     A category is an int64 feature whose schema has an `int_domain`; any other is a number.
 
@@ -68,7 +68,7 @@ def model_features(
     schema = {f.name: f for f in transform.transformed_metadata.schema.feature}
     features = []
     for name, spec in sorted(transform.transformed_feature_spec().items()):
-        if name in (label, weight, ROW_ID):
+        if name in (label, weight, *BOOKKEEPING):
             continue
         if not isinstance(spec, tf.io.FixedLenFeature):
             raise UserError(

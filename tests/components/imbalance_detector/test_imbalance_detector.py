@@ -15,6 +15,7 @@ from tfx_imbalance import artifacts
 from tfx_imbalance.components.artifact_io import read_report
 from tfx_imbalance.components.class_weights import ClassWeightParams, class_weights
 from tfx_imbalance.components.errors import DataCheckError, UserError
+from tfx_imbalance.components.example_gen.notes import NOTES_PROPERTY, Note, to_text
 from tfx_imbalance.components.imbalance_detector.checks import label_domain
 from tfx_imbalance.components.imbalance_detector.component import ImbalanceDetector
 from tfx_imbalance.components.imbalance_detector.counts import natural_key
@@ -499,7 +500,9 @@ def artifact(kind, path, files, splits=None):
     return [made]
 
 
-def run(tmp_path, statistics, **params):
+def run(tmp_path, statistics, notes=(), **params):
+    examples = artifact(standard_artifacts.Examples, tmp_path / "examples", {})
+    examples[0].set_string_custom_property(NOTES_PROPERTY, to_text(notes))
     inputs = {
         "statistics": artifact(
             standard_artifacts.ExampleStatistics,
@@ -517,6 +520,7 @@ def run(tmp_path, statistics, **params):
             list(statistics),
         ),
         "schema": artifact(standard_artifacts.Schema, tmp_path / "schema", {}),
+        "examples": examples,
     }
     (tmp_path / "schema").mkdir()
     schema = tfdv.infer_schema(statistics["train"])
@@ -547,6 +551,14 @@ def test_the_checked_schema_has_the_row_identity_where_the_examples_have_it(tmp_
     assert all(checked[name] == feature for name, feature in given.items())
     if row_id:
         assert checked["_row_id"].shape.dim[0].size == 1
+
+
+def test_what_the_ingest_says_of_the_data_becomes_checks_that_warn(tmp_path):
+    notes = [Note(name="precision", column="t", message="column 't' loses digits")]
+    report = run(tmp_path, splits_of(BINARY), notes=notes)
+    assert check(report, "precision").level == "warn"
+    assert check(report, "precision").message == "column 't' loses digits"
+    assert not report.failed
 
 
 def test_executor_fails_with_the_report_and_writes_none(tmp_path):
