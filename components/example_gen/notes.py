@@ -7,6 +7,18 @@ from pydantic import BaseModel, TypeAdapter
 NOTES_PROPERTY = "notes"
 """Custom property of StratifiedExampleGen's Examples: its notes as JSON."""
 
+IDENTITY_PROPERTY = "identity"
+"""Custom property of the same: `Identity` as JSON."""
+
+
+class Identity(BaseModel):
+    """What `_row_id` is the identity of; only identities of one kind can be compared."""
+
+    version: int
+    """hashing.IDENTITY_VERSION."""
+    key: tuple[str, ...] = ()
+    """The columns of `split.key`; none where all features make the identity."""
+
 
 class Note(BaseModel):
     """One thing that a user should know of the data."""

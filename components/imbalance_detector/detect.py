@@ -8,7 +8,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 from ..class_weights import ClassWeightParams, Scheme, class_weights
 from ..errors import UserError
 from ..example_gen.notes import Note
-from ..names import ROW_ID, SPLITS, TRAIN
+from ..names import BOOKKEEPING, SPLITS, TRAIN
 from .checks import run_checks, shares
 from .counts import LabelCounts, Statistics, label_counts, natural_key, overall, slices
 from .params import DetectorParams, Severity
@@ -199,7 +199,7 @@ def with_row_id(schema: schema_pb2.Schema) -> schema_pb2.Schema:
     extended = schema_pb2.Schema()
     extended.CopyFrom(schema)
     known = {feature.name for feature in schema.feature}
-    for name in (name for name in (ROW_ID,) if name not in known):
+    for name in (name for name in BOOKKEEPING if name not in known):
         feature = extended.feature.add(name=name, type=schema_pb2.INT)
         feature.presence.min_fraction = 1
         feature.presence.min_count = 1

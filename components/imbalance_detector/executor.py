@@ -52,6 +52,7 @@ class Executor(base_executor.BaseExecutor):
             _read_anomalies(input_dict) if input_dict.get("anomalies") else None,
             _read_notes(input_dict),
         )
+        report.identity = _read_identity(input_dict)
         if report.failed:
             raise ImbalanceCheckFailed(report)
         write_report(output_dict, "report", report)
@@ -83,6 +84,13 @@ def _read_notes(artifacts: ArtifactDict) -> list[notes.Note]:
         for artifact in artifacts.get("examples") or ()
         for note in notes.from_text(artifact.get_string_custom_property(notes.NOTES_PROPERTY))
     ]
+
+
+def _read_identity(artifacts: ArtifactDict) -> notes.Identity | None:
+    for artifact in artifacts.get("examples") or ():
+        if text := artifact.get_string_custom_property(notes.IDENTITY_PROPERTY):
+            return notes.Identity.model_validate_json(text)
+    return None
 
 
 def _split_files(artifacts: ArtifactDict, key: str) -> dict[str, str]:
