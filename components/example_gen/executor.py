@@ -71,7 +71,8 @@ class Executor(BaseExampleGenExecutor):
               Custom properties, beside TFX's own: `split_counts` (JSON: split -> class -> rows),
               `split_deviation` (JSON: split -> class -> rows more or fewer than asked),
               `unlabelled_dropped` (rows), `notes` (JSON: what people should know of the data),
-              `identity` (JSON: version of `_row_id`, and the columns that it is of).
+              `identity` (JSON: version of `_row_id`, the columns that it is of, and whether
+              rows of one identity are together).
           exec_properties:
             - input_base, input_config, range_config: see FileBasedExampleGen.
             - params: IngestParams as JSON.
@@ -134,7 +135,7 @@ def _describe(
     artifact.set_string_custom_property("split_counts", json.dumps(summary.counts))
     artifact.set_string_custom_property("split_deviation", json.dumps(summary.deviation))
     artifact.set_int_custom_property("unlabelled_dropped", summary.unlabelled)
-    identity = Identity(version=IDENTITY_VERSION, key=params.split.key)
+    identity = Identity(version=IDENTITY_VERSION, key=params.split.key, copies=summary.copies)
     artifact.set_string_custom_property(IDENTITY_PROPERTY, identity.model_dump_json())
     artifact.set_string_custom_property(NOTES_PROPERTY, to_text(summary.notes))
 

@@ -1,6 +1,7 @@
 """What the ingest tells people about data: from the files to console, ImbalanceReport and page."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -18,6 +19,8 @@ class Identity(BaseModel):
     """hashing.IDENTITY_VERSION."""
     key: tuple[str, ...] = ()
     """The columns of `split.key`; none where all features make the identity."""
+    copies: Literal["together", "apart"] = "together"
+    """Whether the split kept rows of one identity together."""
 
 
 class Note(BaseModel):

@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel
 
 from ..errors import DataCheckError, ImbalanceError, UserError
+from ..hashing import copy_ids
 from ..names import ROW_COPY, SPLITS
 from . import splits
 from .copies import TIES, FirstCopies, class_words, number
@@ -29,6 +30,8 @@ from .params import IngestParams, SplitParams
 from .rows import Block, FileRows, check_columns, check_name, in_identity
 
 MAX_CLASSES = 1000
+_MOST_POINTS_OFF = 0.005  # of a class's rows, before split.duplicates: auto lets copies part
+Copies = Literal["together", "apart"]
 
 
 @dataclass
@@ -74,6 +77,8 @@ class Summary(BaseModel):
     """split -> class -> labelled rows."""
     deviation: dict[str, dict[str, float]]
     """split -> class -> rows more (or, negative, fewer) than its share of the class."""
+    copies: Copies = "together"
+    """Whether rows of one identity were kept in one split."""
     notes: list[Note] = []
     """What people should know of the data."""
 
@@ -160,6 +165,8 @@ class Assignment:
         columns = pa.RecordBatch.from_arrays(
             [*columns.columns, pa.array(copies)], names=[*columns.schema.names, ROW_COPY]
         )
+        if self._plan.summary.copies == "apart":
+            keys = keys_apart(keys, ids, copies)
         return columns, self._plan.splits_of(keys, self._params)
 
 
@@ -290,7 +297,8 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
         np.array([index[n] for n in s.class_names], np.int32)[s.parts["classes"]] for s in scans
     ]
     tied = [{name: s.parts[name] for name in TIES if name in s.parts} for s in scans]
-    _, copies = number([s.parts["ids"] for s in scans], classes, names, tied)
+    numbers, copies = number([s.parts["ids"] for s in scans], classes, names, tied)
+    found = None
     if params.split.mode == "stable":
         counts = np.zeros((len(names), len(SPLITS)), dtype=np.int64)
         for scan in scans:
@@ -298,22 +306,41 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
                 counts[[index[name] for name in scan.class_names]] += scan.counts
         keys = split = np.zeros(0, np.int64)
     else:
-        keys, split, counts = _assign(scans, np.concatenate(classes), names, params)
+        needed = [name for name in ("ids", "keys", "times") if name in scans[0].parts]
+        parts = {name: np.concatenate([s.parts[name] for s in scans]) for name in needed}
+        parts["classes"] = np.concatenate(classes)
+        found = _assign(parts, numbers, names, params)
+        keys, split, counts = found.keys, found.split, _counts(parts["classes"], found.rows)
     if (empty := counts.sum(axis=0) == 0).any():
         raise UserError(
             f"split.{SPLITS[int(np.argmax(empty))]}: no row falls in this split; {rows:,} rows are "
             "too few for these shares"
         )
-    asked = counts.sum(axis=1, keepdims=True) * np.array(_shares(params.split))
+    notes = []
+    if found and found.copies == "apart" and params.split.duplicates == "auto":
+        concerned = _parted(parts["ids"], found.rows)
+        notes.append(_parting(concerned, params))
     summary = Summary(
         rows=rows,
         unlabelled=unlabelled,
         classes=names,
         kinds=dict(kinds),
         counts=_table(names, counts),
-        deviation=_table(names, np.round(counts - asked, 2)),
+        deviation=_table(names, np.round(splits.deviations(counts, _shares(params.split)), 2)),
+        copies=found.copies if found else "together",
+        notes=notes,
     )
     return Plan(summary, keys, split.astype(np.int8), [scan.path for scan in scans], copies)
+
+
+def _parting(rows: int, params: IngestParams) -> Note:
+    what = "rows" if params.order_by else "a class"
+    return Note(
+        name="duplicates_apart",
+        message=f"{rows:,} rows have an equal row in another split: with equal rows together the "
+        f"splits would miss their shares of {what} by more than 0.5 points; if equal rows are "
+        "copies of one event, set split.duplicates: together",
+    )
 
 
 def dump_result(result: Plan | ImbalanceError) -> bytes:
@@ -360,23 +387,67 @@ def _kept(
     return parts
 
 
+@dataclass
+class _Assigned:
+    """A way to assign all rows: distinct keys [k], the split [k] of each, and of each row [n]."""
+
+    keys: np.ndarray
+    split: np.ndarray
+    rows: np.ndarray
+    copies: Copies
+
+
 def _assign(
-    scans: Sequence[FileScan], classes: np.ndarray, names: list[str], params: IngestParams
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct keys int64 [k], the split int8 [k] of each, counts int64 [n_classes, 3]."""
-    joined = {
-        part: np.concatenate([scan.parts[part] for scan in scans])
-        for part in ("ids", "keys", "times")
-        if part in scans[0].parts
-    }
-    of_rows = joined.get("keys", joined["ids"])
+    parts: Mapping[str, np.ndarray],
+    copies: np.ndarray,
+    names: list[str],
+    params: IngestParams,
+) -> _Assigned:
+    """Keeps copies together or not, as `split.duplicates` says."""
+    if params.split.duplicates != "auto":
+        return _assigned(parts, copies, names, params, params.split.duplicates)
+    try:
+        together = _assigned(parts, copies, names, params, "together")
+    except UserError:
+        if not copies.any():
+            raise
+        return _assigned(parts, copies, names, params, "apart")
+    missed = _missed(together, parts, params)
+    if missed <= 1 or not copies.any():
+        return together
+    apart = _assigned(parts, copies, names, params, "apart")
+    return apart if _missed(apart, parts, params) < missed else together
+
+
+def _missed(found: _Assigned, parts: Mapping[str, np.ndarray], params: IngestParams) -> float:
+    """How far shares are missed, 1 being as far as `split.duplicates: auto` puts up with.
+
+    They are the classes' shares; where time assigns the rows, which knows no classes, the rows'.
+    """
+    counts = _counts(parts["classes"], found.rows)
+    if params.order_by is not None:
+        counts = counts.sum(axis=0, keepdims=True)
+    return splits.worst_miss(counts, _shares(params.split), _MOST_POINTS_OFF, 1)
+
+
+def _assigned(
+    parts: Mapping[str, np.ndarray],
+    copies: np.ndarray,
+    names: list[str],
+    params: IngestParams,
+    how: Copies,
+) -> _Assigned:
+    ids, classes = parts["ids"], parts["classes"]
+    of_rows = parts.get("keys", ids)
     shares = _shares(params.split)
     # Rows of one identity may be in several groups where the group is not part of it.
-    links = None if in_identity(params.group_by, params) else joined["ids"]
+    links = None if in_identity(params.group_by, params) else ids
+    if how == "apart":
+        of_rows, links = keys_apart(of_rows, ids, copies), None
     keys, unit = splits.units_of(of_rows, links)
     units = unit[np.searchsorted(keys, of_rows)]
     if params.order_by is not None:
-        by_unit = splits.temporal(units, joined["times"], shares)
+        by_unit = splits.temporal(units, parts["times"], shares)
         if by_unit is None:
             raise UserError(
                 f"data.order_by: column {params.order_by!r} has fewer than 3 distinct values over "
@@ -386,8 +457,28 @@ def _assign(
         _check_class_sizes(units, classes, names, params)
         priority = splits.unit_priority(keys, unit, params.seed)
         by_unit = splits.exact(units, priority, classes, len(names), shares)
-    cells = np.bincount(classes * len(SPLITS) + by_unit[units], minlength=len(names) * len(SPLITS))
-    return keys, by_unit[unit], cells.reshape(-1, len(SPLITS))
+    return _Assigned(keys, by_unit[unit], by_unit[units], how)
+
+
+def keys_apart(keys: np.ndarray, ids: np.ndarray, copies: np.ndarray) -> np.ndarray:
+    """int64 [n]: keys where copies may part; those of groups stay."""
+    return np.where(keys == ids, copy_ids(ids, copies), keys)
+
+
+def _parted(ids: np.ndarray, split: np.ndarray) -> int:
+    """Number of rows that have a row of their identity in another split."""
+    order = np.argsort(ids, kind="stable")
+    ids, split = ids[order], split[order]
+    starts = np.flatnonzero(np.diff(ids, prepend=ids[0] - 1))
+    mixed = np.minimum.reduceat(split, starts) != np.maximum.reduceat(split, starts)
+    return int(np.diff([*starts, len(ids)])[mixed].sum())
+
+
+def _counts(classes: np.ndarray, split: np.ndarray) -> np.ndarray:
+    """int64 [n_classes, 3], rows of each class in each split."""
+    cells = classes.astype(np.int64) * len(SPLITS) + split
+    size = (int(classes.max()) + 1) * len(SPLITS)
+    return np.bincount(cells, minlength=size).reshape(-1, len(SPLITS))
 
 
 def _check_class_sizes(

@@ -94,6 +94,12 @@ def check_params(params: IngestParams) -> None:
                 )
     if len(set(params.split.key)) < len(params.split.key):
         raise UserError(f"split.key: names a column twice ({', '.join(params.split.key)})")
+    if params.split.duplicates == "apart" and params.split.mode == "stable":
+        raise UserError(
+            "split.duplicates: which copy a row is can change with the data that come in, so that "
+            "apart would move rows between splits, which split.mode: stable promises not to do; "
+            "set auto or together"
+        )
     if params.order_by is not None and params.split.mode == "stable":
         raise UserError(
             "split.mode: stable assigns rows by hash, data.order_by by time; leave out one of them"

@@ -33,6 +33,9 @@ def describe(node: str, outputs: Outputs) -> str:
 
 def remarks(node: str, outputs: Outputs) -> list[str]:
     """What the node found that a user should know, a sentence each."""
+    if node == "ImbalanceDetector":
+        checks = read_report(outputs, "report", Imbalance).checks
+        return [c.message for c in checks if c.name == "split_shares" and c.level == "warn"]
     if node != "StratifiedExampleGen":
         return []
     [artifact] = outputs["examples"]

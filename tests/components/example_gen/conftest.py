@@ -158,7 +158,7 @@ def make_table() -> Callable[..., Table]:
         distinct = max(rows * 3 // 4, 1)
         table: Table = {
             "age": rng.integers(-5, 10_000, distinct).tolist(),
-            "amount": [round(float(v), 3) + 0.5 for v in rng.normal(0, 100, distinct)],
+            "amount": [round(float(v) + 0.5, 3) for v in rng.normal(0, 100, distinct)],
             "city": rng.choice(["Rome", "Bern", "a,b", "Zürich", "?"], distinct).tolist(),
             "gap": [int(v) if v < 50 else None for v in rng.integers(0, 100, distinct)],
             "y": rng.choice(["no", "yes", "perhaps"], distinct, p=[0.7, 0.2, 0.1]).tolist(),

@@ -542,6 +542,25 @@ def run(tmp_path, statistics, notes=(), **params):
     return read_report(outputs, "report", Imbalance)
 
 
+@pytest.mark.parametrize(
+    ("val", "level", "said"),
+    [
+        ({"no": 150, "yes": 15}, "ok", "every split has its share"),
+        ({"no": 150, "yes": 18}, "warn", "val has 17.5 % of class 'yes' instead of 15 %"),
+        ({"no": 300, "yes": 15}, "warn", "train has 60.9 % of class 'no' instead of 70 %, "),
+    ],
+)
+def test_a_split_that_misses_its_share_is_told_and_fails_where_asked(val, level, said):
+    counts = {"train": {"no": 700, "yes": 70}, "val": val, "test": {"no": 150, "yes": 15}}
+    statistics = {split: statistics_of(frame(c)) for split, c in counts.items()}
+    shares = (0.7, 0.15, 0.15)
+    asked = check(found(statistics, split_shares=shares), "split_shares")
+    assert (asked.level, said in asked.message) == (level, True)
+    strict = found(statistics, split_shares=shares, fail_on=FailOn(split_shares=True))
+    assert ["split_shares"] * (level == "warn") == [c.name for c in strict.failed]
+    assert "split_shares" not in {c.name for c in found(statistics).checks}
+
+
 def test_executor_writes_the_report(tmp_path):
     report = run(tmp_path, splits_of(BINARY))
     assert report.counts["train"] == {"no": 900, "yes": 100}
