@@ -37,8 +37,9 @@ class StratifiedExampleGenSpec(types.ComponentSpec):
 class StratifiedExampleGen(FileBasedExampleGen):
     """Reads CSV, Parquet or TFRecord files and splits their rows.
 
-    Each class is split by the shares in `params`; equal rows, and equal groups where `group_by` is
-    set, stay in one split. A row's split depends on its content and the seed, not on its place.
+    Each class is split by the shares in `params`; equal groups, where `group_by` is set, stay in
+    one split, and so do equal rows as far as `split.duplicates` says. A row's split depends on its
+    content and the seed, not on its place.
 
     What becomes of a column: integers, booleans (0 and 1) and times (seconds since 1970-01-01 UTC)
     are int64 features, floating point is float32, text is bytes; missing values and NaN are absent,

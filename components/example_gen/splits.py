@@ -1,7 +1,8 @@
 """Which split a row belongs to. Pure functions of identities, classes, times and seed.
 
-A unit is what must not be torn apart: rows with one key (equal features, or one group), and groups
-that share equal rows. Splits are numbered as in names.SPLITS: 0 train, 1 val, 2 test.
+A unit is what must not be torn apart: rows with one key (one identity, or one group), and groups
+that share equal rows; or a single row, where copies may part. Splits are numbered as in
+names.SPLITS: 0 train, 1 val, 2 test.
 """
 
 import numpy as np
@@ -15,6 +16,7 @@ _MOST_PATTERNS = 400
 _MOST_CELLS = 400_000  # of patterns by classes
 _MOST_CHANGES = 300
 _LEAST_GAIN = 1e-12
+_LACKING = 100.0  # more than all squares of shares together
 
 
 def apportion(total: int, weights: np.ndarray) -> np.ndarray:
@@ -198,6 +200,7 @@ class _Layout:
         ]
         self._weight = 1 / np.maximum(totals, 1).astype(np.float64) ** 2
         self._asked = np.bincount(cls, rows, len(totals))[:, None] * self._shares
+        self._totals = totals
         self._placed = np.zeros((len(totals), len(SPLITS)))
         self._counts = np.zeros((len(order), len(SPLITS)), np.int64)
 
@@ -218,7 +221,10 @@ class _Layout:
             self._placed[cls] += rows[:, None] * counts
 
     def refine(self) -> None:
-        """Moves a unit, or swaps two, as long as that lowers the cost: the best change first."""
+        """Moves a unit, or swaps two, as long as that lowers the cost: the best change first.
+
+        A class that a split lacks, and that no single rows will bring, costs more than all else.
+        """
         pool = self._pool()
         vectors = np.zeros((len(pool), len(self._placed)))
         for row, at in zip(vectors, pool.tolist(), strict=True):
@@ -227,16 +233,23 @@ class _Layout:
         products = (vectors * self._weight) @ vectors.T
         squares = np.diag(products)
         apart = squares[:, None] + squares - 2 * products
+        alone = self._placed.sum(axis=1) > self._totals - len(SPLITS)
+        has = (vectors > 0) & alone
         for _ in range(_MOST_CHANGES):
             off = self._placed - self._asked
-            if np.abs(off).max() < 1:
+            if np.abs(off).max() < 1 and not (self._placed[alone] == 0).any():
                 return
             pull = (vectors * self._weight) @ off
+            # Classes that a split loses with each pattern's unit, and that it gains.
+            lost = ((vectors[:, :, None] == self._placed) & has[:, :, None]).sum(axis=1)
+            gained = has.astype(np.int64) @ (self._placed == 0)
             there = np.vstack([self._counts[pool] > 0, np.ones(len(SPLITS), bool)])
             best = (-_LEAST_GAIN, 0, 0, 0, 0)
             for a, b in ((0, 1), (0, 2), (1, 2)):
                 gain = pull[:, b] - pull[:, a]
-                change = gain[:, None] - gain + apart
+                gain += _LACKING * (lost[:, a] - gained[:, b])
+                change = gain[:, None] + (pull[:, a] - pull[:, b]) + apart
+                change += _LACKING * (lost[:, b] - gained[:, a])
                 change[~there[:, a]] = np.inf
                 change[:, ~there[:, b]] = np.inf
                 i, j = np.unravel_index(np.argmin(change), change.shape)
