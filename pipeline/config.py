@@ -301,6 +301,7 @@ class Config(Params):
             label=self.data.label,
             positive=self.data.positive,
             row_id=True,
+            split_shares=(self.split.train, self.split.val, self.split.test),
             k_neighbors=self.rebalance.k_neighbors,
             class_weights=self.class_weights,
         )

@@ -21,6 +21,19 @@ class SplitParams(Params):
         0.15, gt=0, lt=1, description="share for early stopping, calibration and threshold"
     )
     test: float = Field(0.15, gt=0, lt=1, description="share that only the evaluation sees")
+    duplicates: Literal["auto", "together", "apart"] = Field(
+        "auto",
+        description="rows of one identity. together: in one split, right for copies of one event; "
+        "apart: each for itself, right for a table of few distinct rows, where the splits would "
+        "miss their shares otherwise; auto: together while each class meets its share in each "
+        "split within the larger of 0.5 points and one row, else apart; together where mode is "
+        "stable. With group_by groups stay whole, and together unites groups that share a row",
+    )
+    key: tuple[str, ...] = Field(
+        (),
+        description="columns that alone make a row's identity, so that a new column leaves it and "
+        "the row's split; they may be under data.exclude. None: all features make it",
+    )
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:

@@ -1,17 +1,22 @@
 """Which split a row belongs to. Pure functions of identities, classes, times and seed.
 
-A unit is what must not be torn apart: rows with one key (equal features, or one group), and groups
-that share equal rows. Splits are numbered as in names.SPLITS: 0 train, 1 val, 2 test.
+A unit is what must not be torn apart: rows with one key (one identity, or one group), and groups
+that share equal rows; or a single row, where copies may part. Splits are numbered as in
+names.SPLITS: 0 train, 1 val, 2 test.
 """
 
 import numpy as np
 
-from ..hashing import keyed, uniform
+from ..hashing import keyed, splitmix64, uniform
 from ..names import SPLITS
 
 Shares = tuple[float, float, float]
 _PURPOSE = "split"
-_MIXED, _REPEATED, _SINGLE = 0, 1, 2
+_MOST_PATTERNS = 400
+_MOST_CELLS = 400_000  # of patterns by classes
+_MOST_CHANGES = 300
+_LEAST_GAIN = 1e-12
+_LACKING = 100.0  # more than all squares of shares together
 
 
 def apportion(total: int, weights: np.ndarray) -> np.ndarray:
@@ -65,11 +70,11 @@ def units_of(keys: np.ndarray, ids: np.ndarray | None = None) -> tuple[np.ndarra
 def exact(
     units: np.ndarray, priority: np.ndarray, classes: np.ndarray, n_classes: int, shares: Shares
 ) -> np.ndarray:
-    """Splits every class by `shares`, exact to one row, or to a unit's size where rows repeat.
+    """Splits every class by `shares`, exact to one row, or as near as units of several rows allow.
 
-    Units are taken in the order of `priority`. First those that mix classes are laid out, cut by
-    the rows of the rarest class in them; then those of one class with several rows; single rows
-    fill what is left to the exact count. At last a class that a split lacks gets one unit there.
+    Units of several rows are laid out greedily, those with the largest share of a class first, and
+    moved or swapped while that brings the splits nearer to the shares; single rows then fill what
+    is left to the exact count. At last a class that a split lacks gets one unit there.
 
     Args:
       units: int64 [n], the unit of each row, from 0.
@@ -85,26 +90,42 @@ def exact(
     unit, cls = np.divmod(pairs, n_classes)
     totals = np.bincount(cls, rows, n_classes).astype(np.int64)
     targets = np.array([apportion(total, np.array(shares)) for total in totals])
-    rarest_first = np.lexsort((cls, totals[cls], unit))
-    _, head = np.unique(unit[rarest_first], return_index=True)
-    head = rarest_first[head]  # [u]: the pair of each unit with its rarest class
-    mixed = np.bincount(unit, minlength=len(priority)) > 1
-    stage = np.where(mixed, _MIXED, np.where(rows[head] > 1, _REPEATED, _SINGLE))
-    order = np.lexsort((priority, cls[head], stage))
-    starts = np.flatnonzero(np.diff(stage[order] * n_classes + cls[head][order], prepend=-1))
-
+    heavy = np.bincount(unit, rows, len(priority)) > 1
     split = np.zeros(len(priority), dtype=np.int8)
-    placed = np.zeros((n_classes, len(SPLITS)), dtype=np.int64)
-    now = _MIXED
-    for run in np.split(order, starts[1:]):
-        if stage[run[0]] != now:
-            now = stage[run[0]]
-            placed = _placed(split, unit, cls, rows, stage[unit] < now, n_classes)
-        which = cls[head[run[0]]]
-        left = np.maximum(targets[which] - placed[which], 0)
-        split[run] = _cut(rows[head[run]], left if left.any() else np.array(shares))
+    of_heavy = heavy[unit]
+    if of_heavy.any():
+        layout = _Layout(unit[of_heavy], cls[of_heavy], rows[of_heavy], priority, totals, shares)
+        layout.place()
+        layout.refine()
+        layout.write(split)
+    placed = _placed(split, unit, cls, rows, of_heavy, n_classes)
+    single, code = unit[~of_heavy], cls[~of_heavy]
+    order = np.lexsort((priority[single], code))
+    bounds = np.searchsorted(code[order], np.arange(n_classes + 1))
+    for which in np.flatnonzero(np.diff(bounds)):
+        mine = single[order[bounds[which] : bounds[which + 1]]]
+        parts = apportion(len(mine), _filling(placed[which] - targets[which], len(mine)))
+        split[mine] = np.repeat(np.arange(len(SPLITS)), parts)
     _complete(split, unit, cls, rows, priority, totals[:, None] * np.array(shares))
     return split
+
+
+def deviations(counts: np.ndarray, shares: Shares) -> np.ndarray:
+    """float64 [k, 3]: rows more (or, negative, fewer) than the share, of counts [k, 3]."""
+    return counts - counts.sum(axis=1, keepdims=True) * np.array(shares)
+
+
+def worst_miss(counts: np.ndarray, shares: Shares, points: float, rows: float) -> float:
+    """The largest deviation from the shares by what is allowed: more than 1 is too much.
+
+    Args:
+      counts: [k, 3], rows of each of k kinds in each split.
+      shares: of train, val and test.
+      points: allowed part of a kind's rows.
+      rows: allowed in any case.
+    """
+    allowed = np.maximum(counts.sum(axis=1, keepdims=True) * points, rows)
+    return float((np.abs(deviations(counts, shares)) / allowed).max(initial=0))
 
 
 def temporal(units: np.ndarray, times: np.ndarray, shares: Shares) -> np.ndarray | None:
@@ -139,22 +160,136 @@ def unit_priority(keys: np.ndarray, units: np.ndarray, seed: int) -> np.ndarray:
     return priority
 
 
-def _cut(sizes: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """int8 [u]: units laid end to end and cut in proportion to `weights`, each by its middle.
+class _Layout:
+    """Units of several rows, and in which split they are.
 
-    Units that are larger than any part but the largest go there beforehand.
+    Units with equal rows of each class are of one pattern and stand for one another: what is laid
+    out are numbers of units of a pattern. The cost is the sum of squares of the classes' shares in
+    each split, off what was asked of these units.
     """
-    parts = apportion(int(sizes.sum()), weights)
-    largest = int(np.argmax(parts))
-    fits = sizes <= np.max(np.delete(parts, largest))
-    parts[largest] -= sizes[~fits].sum()
-    parts = np.maximum(parts, 0)
-    split = np.full(len(sizes), largest, dtype=np.int8)
-    if fits.any():
-        bounds = np.cumsum(apportion(int(sizes[fits].sum()), parts))[:2]
-        middle = np.cumsum(sizes[fits]) - sizes[fits] / 2
-        split[fits] = np.searchsorted(bounds, middle, side="right")
-    return split
+
+    def __init__(
+        self,
+        unit: np.ndarray,
+        cls: np.ndarray,
+        rows: np.ndarray,
+        priority: np.ndarray,
+        totals: np.ndarray,
+        shares: Shares,
+    ) -> None:
+        """unit, cls, rows [p]: pairs sorted by unit and class; totals [k]: rows of each class."""
+        self._shares = np.array(shares)
+        names, starts = np.unique(unit, return_index=True)
+        words = splitmix64(cls.view(np.uint64) ^ splitmix64(rows.view(np.uint64)))
+        word = np.add.reduceat(words, starts)
+        _, example, pattern = np.unique(word, return_index=True, return_inverse=True)
+        share = np.maximum.reduceat(rows / totals[cls], starts)
+        first = np.full(len(example), np.iinfo(np.uint64).max, np.uint64)
+        np.minimum.at(first, pattern, priority[names])
+        order = np.lexsort((first, -share[example]))
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        self._units = names[np.lexsort((priority[names], rank[pattern]))]
+        self._sizes = np.bincount(rank[pattern])
+        ends = np.append(starts[1:], len(unit))
+        self._parts = [
+            (cls[a:b], rows[a:b].astype(np.float64))
+            for a, b in zip(
+                starts[example[order]].tolist(), ends[example[order]].tolist(), strict=True
+            )
+        ]
+        self._weight = 1 / np.maximum(totals, 1).astype(np.float64) ** 2
+        self._asked = np.bincount(cls, rows, len(totals))[:, None] * self._shares
+        self._totals = totals
+        self._placed = np.zeros((len(totals), len(SPLITS)))
+        self._counts = np.zeros((len(order), len(SPLITS)), np.int64)
+
+    def place(self) -> None:
+        """Each pattern in turn where it keeps the splits in proportion: Sainte-Lague's divisors."""
+        for at, ((cls, rows), size) in enumerate(
+            zip(self._parts, self._sizes.tolist(), strict=True)
+        ):
+            weighted = rows * self._weight[cls]
+            own = float(weighted @ rows)
+            there = weighted @ self._placed[cls] / own  # in units of this pattern
+            counts = np.zeros(len(SPLITS), np.int64)
+            if size > 1:
+                counts = np.floor(_filling(there, size, self._shares)).astype(np.int64)
+            for _ in range(size - int(counts.sum())):
+                counts[np.argmin((2 * (there + counts) + 1) / self._shares)] += 1
+            self._counts[at] = counts
+            self._placed[cls] += rows[:, None] * counts
+
+    def refine(self) -> None:
+        """Moves a unit, or swaps two, as long as that lowers the cost: the best change first.
+
+        A class that a split lacks, and that no single rows will bring, costs more than all else.
+        """
+        pool = self._pool()
+        vectors = np.zeros((len(pool), len(self._placed)))
+        for row, at in zip(vectors, pool.tolist(), strict=True):
+            row[self._parts[at][0]] = self._parts[at][1]
+        vectors = np.vstack([vectors, np.zeros(len(self._placed))])  # a swap with it is a move
+        products = (vectors * self._weight) @ vectors.T
+        squares = np.diag(products)
+        apart = squares[:, None] + squares - 2 * products
+        alone = self._placed.sum(axis=1) > self._totals - len(SPLITS)
+        has = (vectors > 0) & alone
+        for _ in range(_MOST_CHANGES):
+            off = self._placed - self._asked
+            if np.abs(off).max() < 1 and not (self._placed[alone] == 0).any():
+                return
+            pull = (vectors * self._weight) @ off
+            # Classes that a split loses with each pattern's unit, and that it gains.
+            lost = ((vectors[:, :, None] == self._placed) & has[:, :, None]).sum(axis=1)
+            gained = has.astype(np.int64) @ (self._placed == 0)
+            there = np.vstack([self._counts[pool] > 0, np.ones(len(SPLITS), bool)])
+            best = (-_LEAST_GAIN, 0, 0, 0, 0)
+            for a, b in ((0, 1), (0, 2), (1, 2)):
+                gain = pull[:, b] - pull[:, a]
+                gain += _LACKING * (lost[:, a] - gained[:, b])
+                change = gain[:, None] + (pull[:, a] - pull[:, b]) + apart
+                change += _LACKING * (lost[:, b] - gained[:, a])
+                change[~there[:, a]] = np.inf
+                change[:, ~there[:, b]] = np.inf
+                i, j = np.unravel_index(np.argmin(change), change.shape)
+                best = min(best, (float(change[i, j]), int(i), int(j), a, b))
+            if not best[0] < -_LEAST_GAIN:
+                return
+            _, i, j, a, b = best
+            for k, source, goal in ((i, a, b), (j, b, a)):
+                if k < len(pool):
+                    self._counts[pool[k], source] -= 1
+                    self._counts[pool[k], goal] += 1
+                    self._placed[:, source] -= vectors[k]
+                    self._placed[:, goal] += vectors[k]
+
+    def write(self, split: np.ndarray) -> None:
+        """Sets the split of each unit; of one pattern by their priority."""
+        where = np.tile(np.arange(len(SPLITS)), len(self._counts))
+        split[self._units] = np.repeat(where, self._counts.ravel())
+
+    def _pool(self) -> np.ndarray:
+        """Patterns that `refine` looks at: all, or some of every size."""
+        most = max(2, min(_MOST_PATTERNS, _MOST_CELLS // len(self._placed)))
+        return np.unique(np.linspace(0, len(self._parts) - 1, most).astype(np.int64))
+
+
+def _filling(placed: np.ndarray, total: int, shares: np.ndarray | None = None) -> np.ndarray:
+    """float64 [3] of sum `total`, from 0: what to add to `placed` to make it most level.
+
+    Level is in proportion to `shares`, where they are given.
+    """
+    weights = np.ones(len(placed)) if shares is None else shares
+    order = np.argsort(placed / weights)
+    for lowest in range(len(placed), 0, -1):
+        among = order[:lowest]
+        level = (placed[among].sum() + total) / weights[among].sum()
+        if level * weights[among[-1]] >= placed[among[-1]]:
+            break
+    more = np.zeros(len(placed))
+    more[among] = level * weights[among] - placed[among]
+    return np.maximum(more, 0)
 
 
 def _placed(

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from ..names import TRAIN
+from ..names import SPLITS, TRAIN
 from .counts import LabelCounts
 from .params import DetectorParams, Severity
 from .report import Check, Imbalance
@@ -15,6 +15,8 @@ _CHANCE = 4
 """A shift between splits is worth a word from this multiple of what chance alone makes."""
 _MINORITY_MOVE = 0.1
 """... and from this part of the rows outside the largest class."""
+_SHARE_OFF, _ROWS_OFF = 0.02, 2
+"""A split may miss its share of a class by this part of its rows, or by so many rows."""
 _MOST_LISTED = 10
 """A message names at most so many classes, columns or anomalies."""
 
@@ -77,6 +79,8 @@ def _count_checks(
         ),
         _too_few("folds", report, params.folds, f"{params.folds} folds with the class in each"),
     ]
+    if params.split_shares:
+        checks.append(_split_shares(report, params.split_shares, params.fail_on.split_shares))
     if params.slices:
         checks.append(_slices(report, params))
     return checks
@@ -223,6 +227,25 @@ def _prior_shift(report: Imbalance, params: DetectorParams) -> Check:
         bound = f"above {limit:g}" if over else "more than chance makes"
         message = f"class shares differ from train's by {text} (total variation distance), {bound}"
     return _check("prior_shift", bool(over or odd), message, fatal=bool(over))
+
+
+def _split_shares(report: Imbalance, asked: Sequence[float], fatal: bool) -> Check:
+    rows = {split: report.counts.get(split, {}) for split in SPLITS}
+    kinds = {"the rows": {split: sum(counts.values()) for split, counts in rows.items()}}
+    for name in report.classes:
+        kinds[f"class {name!r}"] = {split: counts.get(name, 0) for split, counts in rows.items()}
+    missed = []
+    for what, counts in kinds.items():
+        total = sum(counts.values())
+        for (split, count), share in zip(counts.items(), asked, strict=True):
+            off = abs(count - share * total)
+            if off > max(_SHARE_OFF * total, _ROWS_OFF):
+                found = f"{split} has {percent(count / total)} of {what} instead of"
+                missed.append((off / total, f"{found} {percent(share)}"))
+    missed.sort(key=lambda m: -m[0])
+    good = "every split has its share of the rows and of each class"
+    message = _listed([text for _, text in missed]) or good
+    return _check("split_shares", bool(missed), message, fatal=fatal)
 
 
 def _shift_bound(report: Imbalance, split: str) -> float:

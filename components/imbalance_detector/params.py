@@ -23,6 +23,11 @@ class FailOn(Params):
     class_missing_in_split: bool = Field(True, description="a class without rows in val or test")
     unlabelled: bool = Field(True, description="rows without a label")
     label_outside_schema: bool = Field(True, description="a class that the schema does not have")
+    split_shares: bool = Field(
+        False,
+        description="a split that misses its share of a class or of all rows by more than the "
+        "larger of 2 points and 2 rows",
+    )
     prior_shift_above: float | None = Field(
         None, gt=0, le=1, description="total variation distance of class shares between splits"
     )
@@ -47,7 +52,12 @@ class DetectorParams(CheckOptions):
         None, description="positive class of a binary label; the smaller class when not given"
     )
     row_id: bool = Field(
-        False, description="the examples have the feature `_row_id`, as StratifiedExampleGen's do"
+        False,
+        description="the examples have the features `_row_id` and `_row_copy`, as "
+        "StratifiedExampleGen's do",
+    )
+    split_shares: tuple[float, float, float] | None = Field(
+        None, description="shares of train, val and test that were asked for; None: not checked"
     )
     k_neighbors: int = Field(5, ge=1, description="to judge which classes are too small for SMOTE")
     class_weights: ClassWeightParams = ClassWeightParams()

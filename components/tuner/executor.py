@@ -65,7 +65,10 @@ class Executor(base_executor.BaseExecutor):
         params: TunerParams = TunerParams.from_property(exec_properties["params"])
         space = space_of(params.space, params.trainer)
         devices = visible_devices(params.trainer.mixed_precision, params.trainer.jit_compile)
-        classes = read_report(input_dict, "imbalance_report", Imbalance).classes
+        imbalance = read_report(input_dict, "imbalance_report", Imbalance)
+        classes = imbalance.classes
+        # Folds tear apart what the split tore apart.
+        apart = imbalance.identity is not None and imbalance.identity.copies == "apart"
         transform = tft.TFTransformOutput(
             artifact_utils.get_single_uri(input_dict["transform_graph"])
         )
@@ -77,14 +80,14 @@ class Executor(base_executor.BaseExecutor):
             for found in files.values()
         )
         has_row_id = ROW_ID in transform.transformed_feature_spec()
-        ids = reading.identities(files[TRAIN], train, label, classes, has_row_id)
+        ids = reading.identities(files[TRAIN], train, label, classes, has_row_id, apart)
         grouped = None
         if input_dict.get("raw_examples"):
             if not has_row_id:
                 raise UserError(
                     f"Tuner: preprocessing must pass {ROW_ID!r} through where rows are grouped"
                 )
-            grouped = reading.groups(split_files(input_dict, "raw_examples", TRAIN))
+            grouped = reading.groups(split_files(input_dict, "raw_examples", TRAIN), apart)
         units = row_units(ids, grouped)
         key = _key(
             params,

@@ -75,7 +75,7 @@ BAD_CSV = {
     ),
     "a minority of equal rows": (
         GOOD + "8,8,maybe\n" * 5,
-        {},
+        {"split": {"duplicates": "together"}},
         r"class 'maybe' has 5 rows, but only 1 different rows",
     ),
     "infinite value": (with_line(8, "1,-inf,no"), {}, r"a\.csv, row 7, column 'b': an infinite"),

@@ -101,7 +101,8 @@ def test_where_equal_rows_link_most_groups_the_deviation_is_told_and_no_split_is
         "x": rng.integers(0, 2_000, 900).tolist(),
         "y": rng.choice(YN, 900).tolist(),
     }
-    found = ingest(write("a.csv", table), group_by="patient", exclude=("patient",))
+    how = {"group_by": "patient", "exclude": ("patient",), "split": {"duplicates": "together"}}
+    found = ingest(write("a.csv", table), **how)
     assert all(len(splits) == 1 for splits in found.splits().values())
     assert all(min(counts.values()) > 0 for counts in found.summary.counts.values())
     assert sum(found.summary.deviation["train"].values()) > 90
@@ -185,7 +186,7 @@ def test_row_ids_are_of_the_features_alone(ingest, write):
     )
     found = ingest(write("a.csv", table), weight="w", exclude=("junk",))
     assert found.column("_row_id") == row_ids(features).tolist()
-    assert set(found.rows[0]) == {"x", "s", "w", "y", "_row_id", "split"}
+    assert set(found.rows[0]) == {"x", "s", "w", "y", "_row_id", "_row_copy", "split"}
 
 
 @pytest.mark.parametrize(
@@ -294,7 +295,7 @@ def test_parquet_types_map_as_documented(ingest, tmp_path):
     }
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     row = ingest(tmp_path / "a.parquet").rows[3]
-    del row["_row_id"], row["split"]
+    del row["_row_id"], row["_row_copy"], row["split"]
     assert row == {
         "i8": 3,
         "u64": 3,

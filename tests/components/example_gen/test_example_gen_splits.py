@@ -1,12 +1,13 @@
 """The split functions against brute force, formulas and their promises."""
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import grouped_splits
 from tfx_imbalance.components.example_gen import splits
 
 SHARES = (0.7, 0.15, 0.15)
@@ -187,3 +188,61 @@ def test_stable_shares_are_binomial_and_a_key_keeps_its_split():
     assert (np.abs(counts - np.array(SHARES) * len(keys)) < 5 * deviation).all()
     np.testing.assert_array_equal(splits.stable(keys[::7], SHARES, seed=3), split[::7])
     assert (splits.stable(keys, SHARES, seed=4) != split).any()
+
+
+def test_groups_come_nearer_to_their_shares_than_scikit_learns_folds():
+    """A part of what benchmarks/grouped_splits.py measures."""
+    mine, theirs = [], []
+    for seed in range(25):
+        groups, classes, n_classes = grouped_splits.table(seed)
+        split = grouped_splits.ours(groups, classes, n_classes, seed)
+        counts = np.bincount(classes * 3 + split, minlength=3 * n_classes).reshape(-1, 3)
+        assert counts.min() > 0
+        mine.append(grouped_splits.off(split, classes, n_classes))
+        split = grouped_splits.scikit_learns(groups, classes, seed)
+        theirs.append(grouped_splits.off(split, classes, n_classes))
+    mine, theirs = np.concatenate(mine), np.concatenate(theirs)
+    assert mine.mean() < theirs.mean() / 2
+    assert mine.max() <= theirs.max()
+
+
+@quick
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 2)), min_size=40, max_size=200),
+    seed=st.integers(0, 99),
+)
+def test_groups_are_laid_out_alike_whatever_their_names_and_order(rows, seed):
+    rows += [(unit, which) for unit in range(40, 43) for which in range(3)]
+    names, classes = np.array(rows).T
+    order = np.random.default_rng(seed).permutation(len(rows))
+    found = []
+    for key, cls in ((names, classes), (names[order], classes[order])):
+        keys, unit = splits.units_of(key)
+        units = unit[np.searchsorted(keys, key)]
+        priority = splits.unit_priority(keys, unit, seed)
+        split = splits.exact(units, priority, cls, 3, SHARES)
+        found.append(dict(zip(keys.tolist(), split.tolist(), strict=True)))
+    assert found[0] == found[1]
+
+
+@quick
+@given(
+    sizes=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=4, max_size=7),
+    seed=st.integers(0, 9),
+)
+def test_few_groups_are_laid_out_nearly_as_well_as_any_way_could(sizes, seed):
+    """Oracle: all ways that leave every class in every split, by squares of shares off."""
+    sizes = np.array([[2, 2]] * 3 + [s for s in sizes if sum(s) > 1])
+    unit, cls = np.nonzero(sizes)
+    units, classes = np.repeat(unit, sizes[unit, cls]), np.repeat(cls, sizes[unit, cls])
+    priority = splits.unit_priority(np.arange(len(sizes)), np.arange(len(sizes)), seed)
+    totals = sizes.sum(axis=0)
+
+    def costs(ways):
+        counts = np.einsum("wus,uc->wcs", np.eye(3)[ways], sizes)
+        cost = ((counts / totals[:, None] - np.array(SHARES)) ** 2).sum(axis=(1, 2))
+        return np.where(counts.min(axis=(1, 2)) > 0, cost, np.inf)
+
+    own = costs(splits.exact(units, priority, classes, 2, SHARES)[None])[0]
+    every = np.array(list(product(range(3), repeat=len(sizes))))
+    assert own <= costs(every).min() * 2 + 0.05

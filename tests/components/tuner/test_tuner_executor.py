@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from tfx_imbalance import Tuner, artifacts
 from tfx_imbalance.components import progress
 from tfx_imbalance.components.artifact_io import read_report, write_report
 from tfx_imbalance.components.errors import UserError
+from tfx_imbalance.components.hashing import copy_ids
 from tfx_imbalance.components.rebalancer.params import RebalanceParams
 from tfx_imbalance.components.trainer.input import model_features, read_rows
 from tfx_imbalance.components.trainer.params import MlpParams, TrainerParams
@@ -27,6 +29,7 @@ from tfx_imbalance.components.trainer.report import RUN_FILE, LearnerRun
 from tfx_imbalance.components.trainer.run_fn import run_fn
 from tfx_imbalance.components.tuner import reading
 from tfx_imbalance.components.tuner.executor import BEST_FILE, Executor
+from tfx_imbalance.components.tuner.folds import row_units
 from tfx_imbalance.components.tuner.params import TunerParams
 from tfx_imbalance.components.tuner.report import Tuning
 
@@ -158,6 +161,31 @@ def test_identities_are_in_the_order_of_the_rows(data: Data) -> None:  # noqa: F
     np.testing.assert_array_equal([by_id[i]["w"] for i in ids.tolist()], rows.weights)
     hashed = reading.identities(files, rows, "y", CLASSES, False)
     assert len(set(hashed.tolist())) == len(rows)
+
+
+def test_copies_part_in_folds_where_the_split_let_them(tmp_path: Path) -> None:
+    """100 rows of two kinds, 20 of them in two groups: units are rows, and the groups."""
+    labels = np.arange(100) % 5 == 0
+    raw = [
+        {"_row_id": i % 2, "_row_copy": i // 2, "y": CLASSES[int(labels[i])]} for i in range(100)
+    ]
+    write_records(tmp_path / "data-0.gz", [example(row) for row in raw])
+    files = [str(tmp_path / "data-0.gz")]
+    order = np.lexsort((np.arange(100) // 2, labels, np.arange(100) % 2))
+    rows = SimpleNamespace(labels=labels[order].astype(int))
+    together = reading.identities(files, rows, "y", CLASSES, True)
+    assert sorted(set(together.tolist())) == [0, 1]
+    ids = reading.identities(files, rows, "y", CLASSES, True, apart=True)
+    assert len(set(ids.tolist())) == 100
+    own = [copy_ids(np.array([i % 2]), np.array([i // 2]))[0] for i in range(100)]
+    assert ids.tolist() == [own[i] for i in order]
+
+    groups = [i if i >= 20 else i % 2 for i in range(100)]
+    grouped = [{**row, "_group_id": g} for row, g in zip(raw, groups, strict=True)]
+    write_records(tmp_path / "raw.gz", [example(row) for row in grouped])
+    known = reading.groups([str(tmp_path / "raw.gz")], apart=True)
+    assert len(set(row_units(ids, known).tolist())) == 82
+    assert len(set(row_units(together, reading.groups([str(tmp_path / "raw.gz")])))) == 2
 
 
 def test_a_rare_class_is_told_in_one_line(data: Data, tmp_path: Path) -> None:  # noqa: F811
