@@ -322,3 +322,34 @@ def test_the_command_line_s_help_imports_no_tensorflow() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "run" in done.stdout and "doctor" in done.stdout
+
+
+SCHEMAS = {
+    "empty": (b"", "names no feature"),
+    "cut": (b'feature { name: "a"', "line 1: not a schema"),
+    "no field": (b'\n\nfeature { nam: "a" }', "line 3: not a schema"),
+    "binary": (b"\xff\x00\x12", "it is no text"),
+    "deep": (b"feature { struct_domain { " * 5000, "not a schema"),
+    "wrong type": (b'feature { name: "a" type: 99999999999999999999999 }', "not a schema"),
+    "twice": (b'feature { name: "a" name: "b" }', "not a schema"),
+    "JSON": (b'{"feature": [{"name": "a"}]}', "not a schema"),
+}
+
+
+@pytest.mark.parametrize("case", SCHEMAS)
+def test_a_schema_that_cannot_be_read_is_refused(tmp_path: Path, case: str) -> None:
+    content, said = SCHEMAS[case]
+    path = tmp_path / "schema.pbtxt"
+    path.write_bytes(content)
+    config = parse_config(_with("data.schema_file", str(path)), "c.yaml")
+    with pytest.raises(UserError) as caught:
+        config.check_outside()
+    assert str(caught.value).startswith(f"data.schema_file: {path}: ")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_schema_that_can_be_read_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "schema.pbtxt"
+    path.write_text('feature { name: "a" type: INT }')
+    parse_config(_with("data.schema_file", str(path)), "c.yaml").check_outside()
