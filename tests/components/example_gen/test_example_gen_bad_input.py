@@ -43,6 +43,18 @@ BAD_CSV = {
     "duplicate columns": (with_line(1, "a,a,y"), {}, r"a\.csv: duplicate column 'a'"),
     "nameless column": (with_line(1, ",b,y"), {}, r"a\.csv: column 1 has no name"),
     "reserved column": (with_line(1, "_row_id,b,y"), {}, r"column name '_row_id' is reserved"),
+    "reserved copy": (with_line(1, "_row_copy,b,y"), {}, r"column name '_row_copy' is reserved"),
+    "reserved weight": (
+        with_line(1, "a,_sampling_weight,y"),
+        {},
+        r"a\.csv: the column name '_sampling_weight' is reserved for how many rows a row stands "
+        "for; rename the column or list it under data.exclude",
+    ),
+    "reserved ending": (
+        with_line(1, "a,_synthetic_anything,y"),
+        {},
+        r"column name '_synthetic_anything' is reserved",
+    ),
     "unknown label": (GOOD, {"label": "Y "}, r"data\.label: no column 'Y ' in .*mean 'y'\?"),
     "other delimiter": (
         GOOD.replace(",", ";"),
