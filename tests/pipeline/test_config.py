@@ -353,3 +353,45 @@ def test_a_schema_that_can_be_read_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "schema.pbtxt"
     path.write_text('feature { name: "a" type: INT }')
     parse_config(_with("data.schema_file", str(path)), "c.yaml").check_outside()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("data.path", "s3://key:hunter2hunter2@bucket/x.csv", "data.path"),
+        ("output.serving_dir", "s3://key:hunter2hunter2@bucket", "output.serving_dir"),
+        ("metadata.host", "mysql://root:hunter2hunter2@host", "metadata.host"),
+        ("kubeflow.env", {"AWS_SECRET_ACCESS_KEY": "hunter2hunter2"}, "kubeflow"),
+        ("kubeflow.env", {"api_key": "hunter2hunter2"}, "kubeflow"),
+        (
+            "rebalance",
+            {
+                "method": "imblearn",
+                "sampler": "imblearn.over_sampling.SMOTE",
+                "sampler_params": {"password": "hunter2hunter2"},
+            },
+            "sampler_params.password",
+        ),
+        ("metadata.password", "hunter2hunter2", "metadata.password: unknown key"),
+        ("metadata.port", "mysql://root:hunter2hunter2@host", "metadata.port"),
+    ],
+)
+def test_a_secret_in_a_config_is_refused_and_not_repeated(
+    path: str, value: object, said: str
+) -> None:
+    message = _message(_with(path, value))
+    assert said in message
+    assert "hunter2" not in message
+
+
+def test_a_config_is_told_without_its_secrets() -> None:
+    options = ["--s3_secret_access_key=hunter2", "--password", "hunter2", "--runner=DirectRunner"]
+    raw = _with("beam.default", options)
+    raw["beam"]["nodes"] = {"Transform": ["--azure_connection_string=AccountKey=hunter2"]}
+    raw["class_weights"] = {"scheme": "explicit", "explicit": {"Private": 2.0}}
+    config = parse_config(raw, "c.yaml")
+    assert config.beam.default == tuple(options)
+    told = yaml.safe_load(config.told())
+    assert "hunter2" not in config.told()
+    assert told["beam"]["default"][3] == "--runner=DirectRunner"
+    assert told["class_weights"]["explicit"] == {"Private": 2.0}

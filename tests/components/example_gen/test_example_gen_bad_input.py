@@ -2,6 +2,7 @@
 
 import gzip
 import math
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tfx_imbalance.components.errors import DataCheckError, UserError
+from tfx_imbalance.components.example_gen.params import IngestParams
+from tfx_imbalance.components.example_gen.preflight import inspect
 
 ROWS = [f"{i},{i % 7},{'yes' if i % 4 == 0 else 'no'}" for i in range(200)]
 GOOD = "\n".join(["a,b,y", *ROWS]) + "\n"
@@ -274,3 +277,15 @@ def test_groups_too_few_for_three_splits_are_named(ingest, write):
     table = {"g": [i % 2 for i in range(80)], "x": rng.random(80).tolist(), "y": ["a", "b"] * 40}
     with pytest.raises(UserError, match=r"class 'a' has 40 rows, but only 1 groups"):
         ingest(write("a.csv", table), group_by="g")
+
+
+@pytest.mark.parametrize("name", ["_sampling_weight", "_row_copy", "_synthetic_base", "examples"])
+def test_a_reserved_column_is_refused_at_preflight_and_fine_where_excluded(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(with_line(1, f"a,{name},y"))
+    with pytest.raises(UserError, match=f"a.csv: the column name '{name}' is reserved for"):
+        inspect(str(path), IngestParams(label="y"))
+    found = inspect(str(path), IngestParams(label="y", exclude=(name,)))
+    assert set(found.columns) == {"a", "y"}
