@@ -255,13 +255,17 @@ class Config(Params):
         Raises:
           UserError: a node runs there without its image or a bucket, or a place is out of reach.
         """
-        parser = argparse.ArgumentParser(allow_abbrev=False)
+        parser = argparse.ArgumentParser(allow_abbrev=False, exit_on_error=False)
         for option in ("--runner", "--sdk_container_image", "--temp_location"):
             parser.add_argument(option, default="")
         wrong = []
         for node in NODES:
             options = [*self.beam.default, *self.beam.nodes.get(node, ())]
-            given, _ = parser.parse_known_args(options)
+            try:
+                given, _ = parser.parse_known_args(options)
+            except argparse.ArgumentError as error:  # an option at the end, without its value
+                wrong.append(f"beam: {node}: {error}")
+                continue
             if given.runner != "DataflowRunner":
                 continue
             where = f"beam: {node} runs on Dataflow"

@@ -395,3 +395,9 @@ def test_a_config_is_told_without_its_secrets() -> None:
     assert "hunter2" not in config.told()
     assert told["beam"]["default"][3] == "--runner=DirectRunner"
     assert told["class_weights"]["explicit"] == {"Private": 2.0}
+
+
+def test_an_option_of_beam_without_its_value_is_told() -> None:
+    config = parse_config(_with("beam.default", ["--streaming", "--runner"]), "c.yaml")
+    with pytest.raises(UserError, match="beam: Transform: .*--runner.*expected one argument"):
+        config.check_dataflow()
