@@ -17,7 +17,11 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 SECRET = "hunter2-and-more"
 CLASSES = ("\x1b[31m[red]no \u202e", "yes / \"'<script>alert(1)</script>$x^2$ 年")
-COLUMNS = ("<b>[link=x]\x1b]0;t\x07", "probability", "age_missing", "a/b c.%'\"", "..", "A", "a")
+COLUMNS = (
+    "<b>[link=x]\x1b]0;t\x07", "probability", "label", "decision", "probabilities", "logits",
+    "label_index", "age", "age_missing", "a/b c.%'\"", "..", " ", "A", "a", "1digit", "年齢",
+    "x" * 300, "features", "predictions", "new\nline",
+)  # fmt: skip
 LABEL = "the label \x85"
 
 
@@ -31,8 +35,11 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     with (folder / "data.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*COLUMNS, LABEL])
-        for row, text, name in zip(np.round(x, 3), texts, classes, strict=True):
-            writer.writerow([text, *row[1:], name])
+        for i, (row, text, name) in enumerate(zip(np.round(x, 3), texts, classes, strict=True)):
+            cells = [text, *row[1:], name]
+            if i % 20 == 0:  # so that preprocessing has an indicator to name, beside age_missing
+                cells[COLUMNS.index("age")] = ""
+            writer.writerow(cells)
     return Workbench(
         folder,
         {

@@ -399,5 +399,5 @@ def test_a_config_is_told_without_its_secrets() -> None:
 
 def test_an_option_of_beam_without_its_value_is_told() -> None:
     config = parse_config(_with("beam.default", ["--streaming", "--runner"]), "c.yaml")
-    with pytest.raises(UserError, match="beam: Transform: .*--runner.*expected one argument"):
+    with pytest.raises(UserError, match=r"beam: Transform: .*--runner.*expected one argument"):
         config.check_dataflow()

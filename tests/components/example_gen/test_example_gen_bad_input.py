@@ -285,7 +285,7 @@ def test_a_reserved_column_is_refused_at_preflight_and_fine_where_excluded(
 ) -> None:
     path = tmp_path / "a.csv"
     path.write_text(with_line(1, f"a,{name},y"))
-    with pytest.raises(UserError, match=f"a.csv: the column name '{name}' is reserved for"):
+    with pytest.raises(UserError, match=rf"a\.csv: the column name '{name}' is reserved for"):
         inspect(str(path), IngestParams(label="y"))
     found = inspect(str(path), IngestParams(label="y", exclude=(name,)))
     assert set(found.columns) == {"a", "y"}
