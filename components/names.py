@@ -23,6 +23,25 @@ SYNTHETIC_NEIGHBOR = "_synthetic_neighbor"  # int64, of the row it lies towards
 SYNTHETIC_GAP = "_synthetic_gap"  # float32, how far on the way
 SYNTHETIC_METHOD = "_synthetic_method"  # bytes, which sampler
 
+RESERVED: dict[str, str] = {
+    ROW_ID: "a row's identity",
+    ROW_COPY: "which of the rows of one identity a row is",
+    GROUP_ID: "a row's group",
+    SAMPLING_WEIGHT: "how many rows a row stands for",
+    "_synthetic_*": "what a synthetic row was made of",
+    "examples": "the model's input of whole records",
+}
+"""Names that no column of the data may have -> what they are for; `*` stands for any ending."""
+
+
+def reserved_for(column: str) -> str | None:
+    """What the name of a column is reserved for; None where data may use it."""
+    for name, purpose in RESERVED.items():
+        if column == name or (name.endswith("*") and column.startswith(name[:-1])):
+            return purpose
+    return None
+
+
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)
 

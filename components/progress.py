@@ -4,12 +4,15 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from .masking import mask
+from .text import printable
+
 _sink: Callable[[str], None] = logging.getLogger("tfx_imbalance").info
 
 
 def say(text: str) -> None:
     """Shows one short line of progress, such as 'epoch 3/50  val AUC-PR 0.41'."""
-    _sink(text)
+    _sink(printable(mask(text)))
 
 
 @contextmanager

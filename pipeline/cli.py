@@ -1,7 +1,10 @@
 """Command line. TensorFlow is imported by the commands that need it, never for `--help`."""
 
+import contextlib
+import io
 import os
 import sys
+import traceback
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..components.errors import ImbalanceError, UserError
+from ..components.text import shown
 
 if TYPE_CHECKING:
     from .config import Config
@@ -61,7 +65,7 @@ def compile_(
     from .config import load_config
 
     _compiled(load_config(config), config, sample).write(output)
-    typer.echo(f"wrote {output}; next: tfx-imbalance submit {config}")
+    _say(f"wrote {output}; next: tfx-imbalance submit {config}")
 
 
 Parameters = Annotated[
@@ -109,7 +113,7 @@ def submit(
     if not vertex:
         server = kubeflow_submit.connect(loaded)
         job, _ = _job(loaded, config, sample, param)
-        kubeflow_submit.submit(job, server, dry_run=dry_run, say=typer.echo)
+        kubeflow_submit.submit(job, server, dry_run=dry_run, say=_say)
         return
     from .runners import vertex as on_vertex
 
@@ -117,7 +121,7 @@ def submit(
     place.check()
     job, compiled = _job(loaded, config, sample, param)
     platform = bool(compiled.platform_spec)
-    on_vertex.submit(job, place, dry_run=dry_run, say=typer.echo, platform=platform)
+    on_vertex.submit(job, place, dry_run=dry_run, say=_say, platform=platform)
 
 
 @app.command()
@@ -148,10 +152,14 @@ def schedule(
     server = kubeflow_submit.connect(loaded)
     if when is None:
         name = pipeline_name(loaded)
-        kubeflow_submit.unschedule(name, server, dry_run=dry_run, say=typer.echo)
+        kubeflow_submit.unschedule(name, server, dry_run=dry_run, say=_say)
         return
     job, _ = _job(loaded, config, sample, param)
-    kubeflow_submit.schedule(job, when, server, dry_run=dry_run, say=typer.echo)
+    kubeflow_submit.schedule(job, when, server, dry_run=dry_run, say=_say)
+
+
+def _say(text: str) -> None:
+    typer.echo(shown(text))
 
 
 def _job(
@@ -189,7 +197,7 @@ def init(
     from .init import write_config
 
     path = write_config(data, label, output, force=force)
-    typer.echo(f"wrote {path}; next: tfx-imbalance run {path}")
+    _say(f"wrote {path}; next: tfx-imbalance run {path}")
 
 
 @app.command()
@@ -226,12 +234,20 @@ def _version(
 def main() -> None:
     """Entry point: our own errors become one line each and their exit code."""
     sys.path.append(str(Path.cwd()))  # a user's own functions are found beside the config
-    try:
-        app(standalone_mode=True)
-    except ImbalanceError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    from .console import Shown
+
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that its encoding lacks is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
+    with contextlib.redirect_stderr(Shown(sys.stderr)):
+        try:
+            app(standalone_mode=True)
+        except ImbalanceError as error:
+            for line in str(error).split("\n"):
+                print(f"error: {line}", file=sys.stderr)
+            sys.exit(error.exit_code)
+        except Exception:  # printed here, where it is masked and cannot steer the terminal
+            traceback.print_exc()
+            sys.exit(ImbalanceError.exit_code)
 
 
 if __name__ == "__main__":

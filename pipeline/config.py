@@ -7,7 +7,7 @@ import argparse
 import difflib
 import importlib.util
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,15 @@ from ..components.errors import UserError
 from ..components.example_gen.params import DataOptions, IngestParams, SplitParams
 from ..components.gate.params import GateParams
 from ..components.imbalance_detector.params import CheckOptions, DetectorParams
+from ..components.masking import (
+    MASK,
+    has_password,
+    is_secret,
+    mask,
+    mask_data,
+    remember,
+    secrets_in,
+)
 from ..components.params import Params
 from ..components.rebalancer.params import RebalanceOptions, RebalanceParams
 from ..components.trainer.params import TrainerParams, TrainOptions
@@ -30,6 +39,7 @@ from ..components.tuner.params import TuneOptions, TunerParams
 from ..components.tuner.space import space_of
 from .kubeflow_params import KubeflowSection
 from .preprocessing_params import PreprocessingParams
+from .yaml_reading import read_yaml
 
 NODES = (
     "StratifiedExampleGen",
@@ -40,6 +50,8 @@ NODES = (
 )
 """Nodes that run on Beam and may have options of their own."""
 
+_MOST_EXTENDED = 20
+_MOST_MISTAKES = 200
 _YAML_WORDS = {
     "Input should be": "expected",
     "a valid integer": "an integer",
@@ -123,7 +135,7 @@ class Config(Params):
     model_config = ConfigDict(json_schema_extra=_extendable)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="names the run folder")
-    seed: int = Field(0, ge=0, description="of splits, sampling and training")
+    seed: int = Field(0, ge=0, lt=2**32, description="of splits, sampling and training")
     data: DataSection
     split: SplitParams = SplitParams()
     checks: CheckOptions = CheckOptions()
@@ -142,6 +154,23 @@ class Config(Params):
     kubeflow: KubeflowSection | None = Field(
         None, description="how the pipeline runs on Kubeflow; `compile` needs it"
     )
+
+    @model_validator(mode="after")
+    def _without_secrets(self) -> Self:
+        said = self.model_dump(exclude={"beam"})
+        for path, text in texts(said, ""):
+            if has_password(text):
+                raise ValueError(
+                    f"{path}: the address holds a password, which ML Metadata would keep; leave it "
+                    "out: stores and servers take theirs from the environment"
+                )
+        for path, text in texts({k: v for k, v in said.items() if k != "kubeflow"}, ""):
+            if is_secret(path.rpartition(".")[2]) and text != path.rpartition(".")[2]:
+                raise ValueError(
+                    f"{path}: looks like a secret, which ML Metadata would keep; have it read from "
+                    "the environment"
+                )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -226,13 +255,17 @@ class Config(Params):
         Raises:
           UserError: a node runs there without its image or a bucket, or a place is out of reach.
         """
-        parser = argparse.ArgumentParser(allow_abbrev=False)
+        parser = argparse.ArgumentParser(allow_abbrev=False, exit_on_error=False)
         for option in ("--runner", "--sdk_container_image", "--temp_location"):
             parser.add_argument(option, default="")
         wrong = []
         for node in NODES:
             options = [*self.beam.default, *self.beam.nodes.get(node, ())]
-            given, _ = parser.parse_known_args(options)
+            try:
+                given, _ = parser.parse_known_args(options)
+            except argparse.ArgumentError as error:  # an option at the end, without its value
+                wrong.append(f"beam: {node}: {error}")
+                continue
             if given.runner != "DataflowRunner":
                 continue
             where = f"beam: {node} runs on Dataflow"
@@ -261,6 +294,8 @@ class Config(Params):
         schema_file = self.data.schema_file
         if schema_file and "://" not in schema_file and not Path(schema_file).is_file():
             wrong.append(f"data.schema_file: no such file: {schema_file}")
+        elif schema_file and "://" not in schema_file:
+            wrong += _wrong_with_schema(schema_file)
         for path, name in {
             "preprocessing.fn": self.preprocessing.fn,
             "train.run_fn": self.train.run_fn,
@@ -281,6 +316,11 @@ class Config(Params):
             wrong += _wrong_with_sampler(self.rebalancer)
         if wrong:
             raise UserError("\n".join(wrong))
+
+    def told(self) -> str:
+        """The config as YAML, its secrets masked: for the report and for ML Metadata."""
+        said = mask_data(self.model_dump(mode="json"))
+        return yaml.safe_dump(said, sort_keys=False, allow_unicode=True)
 
     @property
     def slices(self) -> tuple[str, ...]:
@@ -354,21 +394,28 @@ def load_config(path: str | Path) -> Config:
 
 def _sections(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
     """What a file and those that it extends say, with data paths beside their own file."""
-    raw = _read(path)
-    here = path.resolve().parent
+    try:
+        raw = _read(path)
+    except UserError as error:
+        if not extended_by:
+            raise
+        raise UserError(f"{extended_by[-1]}: extends: {error}") from None
+    here = _resolved(path).parent
     data = raw.get("data")
     if isinstance(data, dict):
         for key in ("path", "schema_file"):
             if isinstance(data.get(key), str) and data[key]:
-                data[key] = _beside(here, data[key])
+                data[key] = _beside(here, data[key], f"{path}: data.{key}")
     base = raw.pop("extends", None)
     if base is None:
         return raw
     if not isinstance(base, str):
         raise UserError(f"{path}: extends: found {_show(base)}; expected the path of a config")
-    seen = (*extended_by, path.resolve())
-    if (here / base).resolve() in seen:
+    seen = (*extended_by, _resolved(path))
+    if _resolved(here / base) in seen:
         raise UserError(f"{path}: extends: {base} extends this file itself; remove one of the two")
+    if len(seen) > _MOST_EXTENDED:
+        raise UserError(f"{path}: extends: more than {_MOST_EXTENDED} configs in a chain")
     inherited = _sections(here / base, seen)
     inherited.pop("name", None)  # two configs of one name would share runs and champion
     return inherited | raw
@@ -376,16 +423,9 @@ def _sections(path: Path, extended_by: tuple[Path, ...]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     """A YAML file's sections."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such config file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    try:
-        raw = yaml.load(text, _UniqueKeyLoader)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    raw = read_yaml(path)
+    if raw is None:
+        raise UserError(f"{path}: is empty; expected sections such as `name:` and `data:`")
     if not isinstance(raw, dict):
         raise UserError(
             f"{path}: expected sections such as `name:` and `data:`, found {_show(raw)}"
@@ -399,11 +439,12 @@ def parse_config(raw: dict[str, Any], source: str) -> Config:
     Raises:
       UserError: as `load_config`; `source` names where it came from.
     """
+    remember(*secrets_in(raw))
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
         said: dict[str, list[str]] = {}  # a union fails once for each of its branches
-        mistakes = error.errors()
+        mistakes = error.errors(include_url=False)[:_MOST_MISTAKES]
         paths = {_path(mistake) for mistake in mistakes}
         for mistake in mistakes:
             # Of a union the branch that got farthest tells most.
@@ -415,6 +456,40 @@ def parse_config(raw: dict[str, Any], source: str) -> Config:
             said.setdefault(what, []).append(expected)
         lines = (what + " or ".join(dict.fromkeys(e)) for what, e in said.items())
         raise UserError("\n".join(f"{source}: {line}" for line in lines)) from None
+
+
+def texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every text in plain data, keys too, with its dotted path."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict | list | tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in items:
+            below = f"{path}.{key}" if path else str(key)
+            yield below, str(key)
+            yield from texts(inner, below)
+
+
+def _wrong_with_schema(path: str) -> list[str]:
+    """Why a schema's file cannot be read, if it cannot."""
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    where = f"data.schema_file: {path}"
+    try:
+        text = Path(path).read_bytes().decode("utf-8")
+        schema = text_format.Parse(text, schema_pb2.Schema())
+    except OSError as error:
+        return [f"{where}: cannot be read: {error.strerror}"]
+    except UnicodeDecodeError:
+        return [f"{where}: cannot be read: it is no text; expected a schema as .pbtxt"]
+    except text_format.ParseError as error:
+        line = f"line {error.GetLine()}: " if error.GetLine() else ""
+        said = re.sub(r"^\d+:\d+ : ", "", str(error))
+        return [f"{where}: {line}not a schema: {' '.join(said.split())[:200]}"]
+    except RecursionError:
+        return [f"{where}: not a schema: nested too deeply"]
+    return [] if schema.feature else [f"{where}: names no feature"]
 
 
 def _wrong_with_sampler(params: RebalanceParams) -> list[str]:
@@ -432,23 +507,22 @@ def _wrong_with_sampler(params: RebalanceParams) -> list[str]:
     return []
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML lets a key stand twice and keeps the last; here that is a mistake."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+def _beside(folder: Path, path: str, where: str) -> str:
+    if re.match(r"^[a-z0-9]+://", path):
+        return path
+    try:
+        return str(folder / Path(path).expanduser())
+    except RuntimeError:
+        user = Path(path).parts[0]
+        raise UserError(f"{where}: found {_show(path)}; there is no home folder {user}") from None
 
 
-def _beside(folder: Path, path: str) -> str:
-    return path if re.match(r"^[a-z0-9]+://", path) else str(folder / Path(path).expanduser())
+def _resolved(path: Path) -> Path:
+    """Without links; as it is where they lead in a circle or it is no path at all."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return path.absolute()
 
 
 def _in_words(error: ErrorDetails) -> tuple[str, str]:
@@ -476,7 +550,7 @@ def _in_words(error: ErrorDetails) -> tuple[str, str]:
             message += f" ({described.description})"
     if error["type"] == "string_type" and isinstance(error["input"], bool | int | float):
         message += " (YAML takes a bare yes, no, true or number for another type: quote it)"
-    return f"{path}: found {_show(error['input'])}; ", message
+    return f"{path}: found {_show(error['input'], location[-1] if location else '')}; ", message
 
 
 def _location(error: ErrorDetails) -> list[str | int]:
@@ -510,6 +584,7 @@ def _model_at(location: list[str | int]) -> Any:
     return model
 
 
-def _show(value: Any) -> str:
-    text = repr(value)
+def _show(value: Any, key: str | int = "") -> str:
+    """A value for a message; not that of a key whose name says that it is secret."""
+    text = MASK if is_secret(str(key)) else mask(repr(value))
     return text if len(text) <= 60 else text[:57] + "..."

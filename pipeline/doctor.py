@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
 
-from .console import QUIET_ENVIRONMENT
+from .console import QUIET_ENVIRONMENT, say
 
 _PACKAGES = (
     "tfx",
@@ -31,23 +31,23 @@ def examine() -> int:
     out = Console(highlight=False)
     os.environ.update({**QUIET_ENVIRONMENT, **os.environ})
     warnings.simplefilter("ignore")
-    out.print(f"Python {sys.version.split()[0]} in {sys.prefix}")
+    say(out, f"Python {sys.version.split()[0]} in {sys.prefix}")
     missing = [name for name in _PACKAGES if not _say_version(out, name)]
     broken = {} if missing else {m: e for m in ("tfx.v1", "tensorflow") if (e := _fails(m))}
     for module, error in broken.items():
-        out.print(f"  {module} does not import: {error}", style="red")
+        say(out, f"  {module} does not import: {error}", style="red")
     if not missing and not broken:
         _say_gpus(out)
     for name, config in _DEMO.items():
         if not _installed(name):
-            out.print(f"  {name} is not installed: only {config} needs it (extra `demo`)")
+            say(out, f"  {name} is not installed: only {config} needs it (extra `demo`)")
     for command, purpose in {"java": "only Flink and Spark need it"}.items():
         if shutil.which(command) is None:
-            out.print(f"  {command} is not on PATH: {purpose}")
+            say(out, f"  {command} is not on PATH: {purpose}")
     if missing or broken:
-        out.print("not usable: run `make setup`", style="red")
+        say(out, "not usable: run `make setup`", style="red")
         return 1
-    out.print("ready: a pipeline can run here", style="green")
+    say(out, "ready: a pipeline can run here", style="green")
     return 0
 
 
@@ -60,7 +60,7 @@ def _installed(name: str) -> str | None:
 
 def _say_version(out: Console, name: str) -> bool:
     found = _installed(name)
-    out.print(f"  {name:<28}{found or 'missing'}", style="" if found else "red")
+    say(out, f"  {name:<28}{found or 'missing'}", style="" if found else "red")
     return found is not None
 
 
@@ -79,6 +79,6 @@ def _say_gpus(out: Console) -> None:
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         details = tf.config.experimental.get_device_details(gpu)
-        out.print(f"  GPU {details.get('device_name', gpu.name)}")
+        say(out, f"  GPU {details.get('device_name', gpu.name)}")
     if not gpus:
-        out.print(f"  no GPU: Trainer uses the CPU ({os.cpu_count()} cores)")
+        say(out, f"  no GPU: Trainer uses the CPU ({os.cpu_count()} cores)")

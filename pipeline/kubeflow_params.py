@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from typing_extensions import Self
 
+from ..components.masking import is_secret
 from ..components.params import Params
 
 NODE_NAMES = (
@@ -35,7 +36,6 @@ REMOTE = r"^(gs|s3|minio)://[^/]+"
 
 _DNS_NAME = r"^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
-_SECRET = re.compile("(SECRET|PASSWORD|TOKEN|ACCESS_KEY)(?!.*_FILE$)")
 _UNITS = {
     "": 1,
     "m": Decimal("0.001"),
@@ -221,7 +221,7 @@ class KubeflowSection(Params):
     @model_validator(mode="after")
     def _variables_once(self) -> Self:
         for variable in self.env:
-            if _SECRET.search(variable):
+            if is_secret(variable):
                 raise ValueError(f"env: {variable} looks like a secret; name one under secrets")
         seen = dict.fromkeys(self.env, "env")
         for secret in self.secrets:

@@ -11,7 +11,7 @@ all numeric columns.
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from inspect import signature
 from typing import Any
@@ -69,11 +69,13 @@ def preprocessing_fn(inputs: Inputs, custom_config: Mapping[str, Any]) -> dict[s
     if params.fn:
         outputs = _user_fn(params.fn)(dict(inputs), custom_config)
     else:
-        outputs = _default_outputs(columns, params)
+        outputs = _default_outputs(columns, params, taken=inputs)
     return {**outputs, **_passed_through(inputs, label, weight)}
 
 
-def _default_outputs(columns: Inputs, params: PreprocessingParams) -> dict[str, tf.Tensor]:
+def _default_outputs(
+    columns: Inputs, params: PreprocessingParams, taken: Iterable[str]
+) -> dict[str, tf.Tensor]:
     texts, numbers = {}, {}
     for name, column in columns.items():
         if name in params.categorical and column.dtype.is_floating:
@@ -85,17 +87,31 @@ def _default_outputs(columns: Inputs, params: PreprocessingParams) -> dict[str, 
             texts[name] = _dense(name, column, MISSING, tf.string)
         else:
             numbers[name] = _dense(name, column, float("nan"), tf.float32)
-    optional = [name for name in numbers if isinstance(columns[name], tf.SparseTensor)]
-    if twice := {f"{name}_missing" for name in optional} & set(columns):
-        raise UserError(
-            f"column {min(twice)!r}: preprocessing writes a feature of this name itself"
-        )
+    optional = indicators(
+        [name for name in numbers if isinstance(columns[name], tf.SparseTensor)], taken
+    )
     outputs = _category_ids(texts, params) | _scaled(numbers, params)
-    for name in optional:
+    for name, indicator in optional.items():
         absent = tf.cast(~tf.math.is_finite(numbers[name]), tf.float32)
         # apply_buckets marks the feature as a category of two values in the schema.
-        outputs[f"{name}_missing"] = tft.apply_buckets(absent, tf.constant([[0.5]]))
+        outputs[indicator] = tft.apply_buckets(absent, tf.constant([[0.5]]))
     return outputs
+
+
+def indicators(names: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
+    """Column -> the feature that says where it is missing.
+
+    It is `<name>_missing`, with `_` appended until no column of the data, the label's included,
+    and no other indicator has that name.
+    """
+    used, chosen = set(taken), {}
+    for name in names:
+        indicator = f"{name}_missing"
+        while indicator in used:
+            indicator += "_"
+        used.add(indicator)
+        chosen[name] = indicator
+    return chosen
 
 
 def _category_ids(texts: dict[str, tf.Tensor], params: PreprocessingParams) -> dict[str, tf.Tensor]:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from ..errors import UserError
 from ..hashing import joint_ids
-from ..names import GROUP_ID, ROW_COPY, ROW_ID
+from ..names import GROUP_ID, ROW_ID, reserved_for
 from ..progress import say
 from . import sources
 from .files import Format, close_names, has_span
@@ -33,12 +33,6 @@ from .params import IngestParams
 
 _NUMBERS = (Kind.BOOL, Kind.INT, Kind.FLOAT)
 _TIMES = (Kind.TIME, Kind.ZONED)
-_RESERVED = {
-    ROW_ID: "a row's identity",
-    ROW_COPY: "which of equal rows a row is",
-    GROUP_ID: "a row's group",
-    "examples": "the model's input of whole records",
-}
 _TELL_EVERY = 1_000_000  # rows
 _LOW_BITS = np.int64(0x7FFFFFFFFFFFFFFF)
 
@@ -155,8 +149,8 @@ def check_columns(where: str, names: Sequence[str], params: IngestParams) -> Non
             f"{where}: column {names.index('') + 1} has no name; name it in the header, or list "
             "'' under data.exclude"
         )
-    for name, purpose in _RESERVED.items():
-        if name in kept:
+    for name in kept:
+        if purpose := reserved_for(name):
             raise UserError(
                 f"{where}: the column name {name!r} is reserved for {purpose}; rename the column "
                 "or list it under data.exclude"

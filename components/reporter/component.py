@@ -13,7 +13,17 @@ from ..fingerprint import code_fingerprint
 from . import executor
 from .params import RunContext
 
-_CODE = ("reporter", "scoring", "metrics", "examples_io", "artifact_io", "names", "report")
+_CODE = (
+    "reporter",
+    "scoring",
+    "metrics",
+    "examples_io",
+    "artifact_io",
+    "names",
+    "report",
+    "text",
+    "masking",
+)
 
 
 class ReporterSpec(types.ComponentSpec):

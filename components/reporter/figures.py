@@ -8,7 +8,6 @@ readers; lines differ in dashes too, for print.
 import base64
 import io
 import re
-import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+from ..text import printable
 
 INK, GREY, LIGHT = "#1f2328", "#6b7280", "#d5d9de"
 BLUE, RED, GREEN = "#0072b2", "#d55e00", "#009e73"
@@ -334,8 +335,8 @@ def trials_figure(
 
 
 def label_text(name: str, most: int = 22) -> str:
-    """A class's name for a figure: no control characters, its middle left out if it is long."""
-    name = "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs", "Cn") else c for c in name)
+    """A class's name for a figure: `printable`, its middle left out if it is long."""
+    name = printable(name)
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"
 
 

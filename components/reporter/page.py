@@ -3,7 +3,6 @@
 A section whose report is missing is left out. The page needs no network and no script.
 """
 
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import jinja2
 
 from ..names import TEST, TRAIN, VAL
+from ..text import lines
 from . import sections
 from .blocks import number, share
 from .figures import label_text
@@ -22,7 +22,6 @@ HONEST = (
     "Val served early stopping, calibration and the threshold, so its figures are optimistic. "
     "Test was touched by the evaluation alone: judge the model by test."
 )
-_NOT_HTML = re.compile(r"[^\t\n\r -~\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SECTIONS = (
     sections.gates,
     sections.results,
@@ -48,7 +47,7 @@ class Tile:
 def render(inputs: RunInputs, summary: Summary) -> str:
     """The page as HTML text; equal text for equal arguments."""
     made = [section for make in _SECTIONS if (section := make(inputs, summary)) is not None]
-    html = _template().render(
+    return _template().render(
         summary=summary,
         verdict=_verdict(summary),
         lead=_lead(inputs, summary),
@@ -57,7 +56,6 @@ def render(inputs: RunInputs, summary: Summary) -> str:
         honest=HONEST if summary.metrics else "",
         sections=made,
     )
-    return _NOT_HTML.sub("\ufffd", html)
 
 
 def _lead(inputs: RunInputs, summary: Summary) -> str:
@@ -133,6 +131,15 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_shown,
         keep_trailing_newline=True,
     )
+    environment.filters["shown"] = _shown
     return environment.get_template("report.html.j2")
+
+
+def _shown(value: object) -> object:
+    """Text for the page: its lines `printable`; what is HTML already, and numbers, as they are."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return "\n".join(lines(value))

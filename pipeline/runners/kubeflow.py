@@ -17,8 +17,9 @@ import yaml
 
 from ...components.compat import IN_PROCESS_BEAM
 from ...components.errors import UserError
+from ...components.masking import mask_data, secrets_in
 from ...components.reporter.params import RunContext
-from ..config import Config
+from ..config import Config, texts
 from ..kubeflow_params import KubeflowSection, Resources, quantity
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def compile_config(
         )
     targets = _targets(config, config.kubeflow, where)
     _check_expansion(config, where)
+    _check_secrets(config, where)
     columns = _columns(config, sample, where)
     config.check_outside()
     config.check_dataflow(config.kubeflow.pipeline_root, targets.data_path)
@@ -183,7 +185,7 @@ def _check_expansion(config: Config, where: str) -> None:
     wrong = [
         f"{where}{path}: found {text!r}; Kubernetes and Kubeflow replace {found!r} in a "
         "container's arguments: write it without"
-        for path, text in _texts(config.model_dump(mode="json"), "")
+        for path, text in texts(config.model_dump(mode="json"), "")
         for found in ("$(", "$$", "{{$")
         if found in text
     ]
@@ -191,16 +193,23 @@ def _check_expansion(config: Config, where: str) -> None:
         raise UserError("\n".join(wrong))
 
 
-def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Every text in plain data, keys too, with its dotted path."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict | list):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, inner in items:
-            below = f"{path}.{key}" if path else str(key)
-            yield below, str(key)
-            yield from _texts(inner, below)
+def _check_secrets(config: Config, where: str) -> None:
+    """Checks that the compiled pipeline, which is a text to be read, would hold no secret.
+
+    Raises:
+      UserError: every option of Beam that does.
+    """
+    options = {"beam.default": config.beam.default}
+    options |= {f"beam.nodes.{node}": chosen for node, chosen in config.beam.nodes.items()}
+    wrong = [
+        f"{where}{path}: {' '.join(mask_data(chosen))!r} holds a secret, which the compiled "
+        "pipeline would show; leave it out and have the containers read it from the environment, "
+        "by kubeflow.secrets"
+        for path, chosen in options.items()
+        if any(secrets_in(chosen))
+    ]
+    if wrong:
+        raise UserError("\n".join(wrong))
 
 
 def _columns(config: Config, sample: str | None, where: str) -> tuple[str, ...]:
@@ -297,7 +306,7 @@ def _portable(config: Config, targets: _Targets) -> str:
     """The config for the report: with the containers' addresses, not those of this machine."""
     said = config.model_dump(mode="json", exclude={"kubeflow", "output", "metadata"})
     said["data"] |= {"path": targets.data_path, "schema_file": targets.schema_file}
-    return yaml.safe_dump(said, sort_keys=False)
+    return yaml.safe_dump(mask_data(said), sort_keys=False)
 
 
 def _fitted(spec: dict[str, Any], section: KubeflowSection, targets: _Targets) -> Compiled:

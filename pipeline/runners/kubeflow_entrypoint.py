@@ -26,6 +26,8 @@ from tfx.utils import import_utils
 
 from ...components import progress, storage
 from ...components.errors import ImbalanceError, recognise
+from ...components.text import shown
+from ..console import ShownFormatter
 
 ABSENT = "absent"
 """Metadata property, '1', of an output that a node left out: the backend hands it on anyway."""
@@ -48,7 +50,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json_serialized_invocation_args", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", required=True)
     args, beam_args = parser.parse_known_args(argv)
-    logging.basicConfig(level=logging.INFO, force=True)
+    handler = logging.StreamHandler()
+    handler.setFormatter(ShownFormatter(logging.BASIC_FORMAT))
+    logging.basicConfig(level=logging.INFO, force=True, handlers=[handler])
     try:
         with progress.shown_by(_say):
             run_executor(
@@ -60,9 +64,9 @@ def main(argv: Sequence[str]) -> int:
     except Exception as error:
         known = recognise(error)
         if known is None:
-            traceback.print_exc()
+            print(shown(traceback.format_exc()), file=sys.stderr, flush=True)
             return ImbalanceError.exit_code
-        for line in str(known).splitlines():
+        for line in shown(str(known)).split("\n"):
             print(f"error: {line}", file=sys.stderr, flush=True)
         return known.exit_code
     return 0

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import filelock
-import yaml
 
 from ...components.compat import IN_PROCESS_BEAM, versions
 from ...components.errors import DataCheckError, UserError, recognise
 from ...components.reporter.params import RunContext
 from ...components.reporter.summary import NodeRun
+from ...components.text import shown
 from ..config import Config
 from ..console import QUIET_ENVIRONMENT, Terminal, terminal
 from ..paths import RunFolder, Workspace, is_uri
@@ -85,7 +85,7 @@ def _run(config: Config, workspace: Workspace, folder: RunFolder, out: Terminal)
         seed=config.seed,
         weight=config.data.weight,
         versions=versions(),
-        config=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+        config=config.told(),
         timings_path=str(folder.timings),
     )
     try:
@@ -222,12 +222,12 @@ def _report_failure(
     known = recognise(cause)
     if known is None:
         with folder.log.open("a", encoding="utf-8") as log:
-            traceback.print_exception(type(cause), cause, cause.__traceback__, file=log)
-        message = f"{type(cause).__name__}: {cause}".splitlines()[0]
+            log.write(shown("".join(traceback.format_exception(cause))) + "\n")
+        message = shown(f"{type(cause).__name__}: {cause}").partition("\n")[0]
         out.line(f"error: {node}: {message}; the traceback is in {folder.log}", style="red")
     else:
-        message = str(known)
-        for line in message.splitlines():
+        message = shown(str(known))
+        for line in message.split("\n"):
             out.line(f"error: {line}", style="red")
     outcome: Outcome = (
         "failed"

@@ -322,3 +322,82 @@ def test_the_command_line_s_help_imports_no_tensorflow() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "run" in done.stdout and "doctor" in done.stdout
+
+
+SCHEMAS = {
+    "empty": (b"", "names no feature"),
+    "cut": (b'feature { name: "a"', "line 1: not a schema"),
+    "no field": (b'\n\nfeature { nam: "a" }', "line 3: not a schema"),
+    "binary": (b"\xff\x00\x12", "it is no text"),
+    "deep": (b"feature { struct_domain { " * 5000, "not a schema"),
+    "wrong type": (b'feature { name: "a" type: 99999999999999999999999 }', "not a schema"),
+    "twice": (b'feature { name: "a" name: "b" }', "not a schema"),
+    "JSON": (b'{"feature": [{"name": "a"}]}', "not a schema"),
+}
+
+
+@pytest.mark.parametrize("case", SCHEMAS)
+def test_a_schema_that_cannot_be_read_is_refused(tmp_path: Path, case: str) -> None:
+    content, said = SCHEMAS[case]
+    path = tmp_path / "schema.pbtxt"
+    path.write_bytes(content)
+    config = parse_config(_with("data.schema_file", str(path)), "c.yaml")
+    with pytest.raises(UserError) as caught:
+        config.check_outside()
+    assert str(caught.value).startswith(f"data.schema_file: {path}: ")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_schema_that_can_be_read_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "schema.pbtxt"
+    path.write_text('feature { name: "a" type: INT }')
+    parse_config(_with("data.schema_file", str(path)), "c.yaml").check_outside()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("data.path", "s3://key:hunter2hunter2@bucket/x.csv", "data.path"),
+        ("output.serving_dir", "s3://key:hunter2hunter2@bucket", "output.serving_dir"),
+        ("metadata.host", "mysql://root:hunter2hunter2@host", "metadata.host"),
+        ("kubeflow.env", {"AWS_SECRET_ACCESS_KEY": "hunter2hunter2"}, "kubeflow"),
+        ("kubeflow.env", {"api_key": "hunter2hunter2"}, "kubeflow"),
+        (
+            "rebalance",
+            {
+                "method": "imblearn",
+                "sampler": "imblearn.over_sampling.SMOTE",
+                "sampler_params": {"password": "hunter2hunter2"},
+            },
+            "sampler_params.password",
+        ),
+        ("metadata.password", "hunter2hunter2", "metadata.password: unknown key"),
+        ("metadata.port", "mysql://root:hunter2hunter2@host", "metadata.port"),
+    ],
+)
+def test_a_secret_in_a_config_is_refused_and_not_repeated(
+    path: str, value: object, said: str
+) -> None:
+    message = _message(_with(path, value))
+    assert said in message
+    assert "hunter2" not in message
+
+
+def test_a_config_is_told_without_its_secrets() -> None:
+    options = ["--s3_secret_access_key=hunter2", "--password", "hunter2", "--runner=DirectRunner"]
+    raw = _with("beam.default", options)
+    raw["beam"]["nodes"] = {"Transform": ["--azure_connection_string=AccountKey=hunter2"]}
+    raw["class_weights"] = {"scheme": "explicit", "explicit": {"Private": 2.0}}
+    config = parse_config(raw, "c.yaml")
+    assert config.beam.default == tuple(options)
+    told = yaml.safe_load(config.told())
+    assert "hunter2" not in config.told()
+    assert told["beam"]["default"][3] == "--runner=DirectRunner"
+    assert told["class_weights"]["explicit"] == {"Private": 2.0}
+
+
+def test_an_option_of_beam_without_its_value_is_told() -> None:
+    config = parse_config(_with("beam.default", ["--streaming", "--runner"]), "c.yaml")
+    with pytest.raises(UserError, match=r"beam: Transform: .*--runner.*expected one argument"):
+        config.check_dataflow()

@@ -428,6 +428,24 @@ def test_without_anything_for_kubernetes_there_is_one_document(sample: str) -> N
     assert components.load_component_from_text(made.text).name == "bank"
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--s3_secret_access_key=hunter2hunter2"],
+        ["--azure_connection_string", "AccountKey=hunter2hunter2"],
+        ["--flink_master=https://me:hunter2hunter2@host"],
+    ],
+)
+@pytest.mark.parametrize("place", ["default", "nodes"])
+def test_a_secret_option_is_refused_since_a_spec_can_be_read(
+    sample: str, options: list[str], place: str
+) -> None:
+    config = _config(beam={place: options if place == "default" else {"Transform": options}})
+    with pytest.raises(UserError, match=r"beam\..* holds a secret.* kubeflow\.secrets") as caught:
+        compile_config(config, sample=sample)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_every_container_gets_the_secrets_by_name_and_no_value(
     compiled: Compiled, monkeypatch: pytest.MonkeyPatch, sample: str
 ) -> None:
@@ -486,7 +504,7 @@ def test_a_schema_of_this_machine_is_replaced_by_the_containers(
     sample: str, tmp_path: Path
 ) -> None:
     curated = tmp_path / "schema.pbtxt"
-    curated.write_text("")
+    curated.write_text('feature { name: "age" }')
     config = _config(
         data={"schema_file": str(curated)}, kubeflow={"schema_file": "s3://bucket/schema.pbtxt"}
     )

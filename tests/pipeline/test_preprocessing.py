@@ -6,9 +6,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tfx_imbalance.components.errors import UserError
-from tfx_imbalance.pipeline.preprocessing import preprocessing_fn, transform_config
+from tfx_imbalance.pipeline.preprocessing import indicators, preprocessing_fn, transform_config
 from tfx_imbalance.pipeline.preprocessing_params import PreprocessingParams
 
 REQUIRED = {
@@ -272,6 +274,9 @@ def test_a_users_own_function_keeps_label_weight_and_identity(tmp_path, monkeypa
     assert columns["y"][0, 0] == b"yes"
 
 
+NAMES = [f"a{'_missing' * i}{'_' * j}" for i in range(3) for j in range(3)]
+
+
 def traced(spec: dict, **params) -> None:
     config = transform_config(PreprocessingParams(**params), label="y", weight=None)
     tf.function(lambda: preprocessing_fn(spec, config)).get_concrete_function()
@@ -293,7 +298,15 @@ def test_decimal_numbers_are_no_categories():
         traced({"x": tf.zeros([5, 1])}, categorical=("x",))
 
 
-def test_a_column_named_like_an_indicator_is_told():
-    sparse = tf.SparseTensor([[0, 0]], [1.0], [5, 1])
-    with pytest.raises(UserError, match="column 'x_missing'"):
-        traced({"x": sparse, "x_missing": tf.zeros([5, 1])})
+def test_a_column_named_like_an_indicator_keeps_its_name():
+    taken = ["x", "x_missing", "x_missing_", "z"]
+    chosen = indicators(["x", "x_missing", "z"], taken)
+    assert chosen == {"x": "x_missing__", "x_missing": "x_missing_missing", "z": "z_missing"}
+
+
+@given(st.lists(st.sampled_from(NAMES), unique=True), st.sets(st.sampled_from(NAMES)))
+def test_indicators_are_distinct_and_no_column_s(names, others):
+    taken = {*names, *others}
+    chosen = indicators(names, taken)
+    assert list(chosen) == names
+    assert len({*chosen.values()} | taken) == len(chosen) + len(taken)

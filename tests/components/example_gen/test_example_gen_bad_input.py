@@ -2,6 +2,7 @@
 
 import gzip
 import math
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tfx_imbalance.components.errors import DataCheckError, UserError
+from tfx_imbalance.components.example_gen.params import IngestParams
+from tfx_imbalance.components.example_gen.preflight import inspect
 
 ROWS = [f"{i},{i % 7},{'yes' if i % 4 == 0 else 'no'}" for i in range(200)]
 GOOD = "\n".join(["a,b,y", *ROWS]) + "\n"
@@ -43,6 +46,18 @@ BAD_CSV = {
     "duplicate columns": (with_line(1, "a,a,y"), {}, r"a\.csv: duplicate column 'a'"),
     "nameless column": (with_line(1, ",b,y"), {}, r"a\.csv: column 1 has no name"),
     "reserved column": (with_line(1, "_row_id,b,y"), {}, r"column name '_row_id' is reserved"),
+    "reserved copy": (with_line(1, "_row_copy,b,y"), {}, r"column name '_row_copy' is reserved"),
+    "reserved weight": (
+        with_line(1, "a,_sampling_weight,y"),
+        {},
+        r"a\.csv: the column name '_sampling_weight' is reserved for how many rows a row stands "
+        "for; rename the column or list it under data.exclude",
+    ),
+    "reserved ending": (
+        with_line(1, "a,_synthetic_anything,y"),
+        {},
+        r"column name '_synthetic_anything' is reserved",
+    ),
     "unknown label": (GOOD, {"label": "Y "}, r"data\.label: no column 'Y ' in .*mean 'y'\?"),
     "other delimiter": (
         GOOD.replace(",", ";"),
@@ -262,3 +277,15 @@ def test_groups_too_few_for_three_splits_are_named(ingest, write):
     table = {"g": [i % 2 for i in range(80)], "x": rng.random(80).tolist(), "y": ["a", "b"] * 40}
     with pytest.raises(UserError, match=r"class 'a' has 40 rows, but only 1 groups"):
         ingest(write("a.csv", table), group_by="g")
+
+
+@pytest.mark.parametrize("name", ["_sampling_weight", "_row_copy", "_synthetic_base", "examples"])
+def test_a_reserved_column_is_refused_at_preflight_and_fine_where_excluded(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(with_line(1, f"a,{name},y"))
+    with pytest.raises(UserError, match=rf"a\.csv: the column name '{name}' is reserved for"):
+        inspect(str(path), IngestParams(label="y"))
+    found = inspect(str(path), IngestParams(label="y", exclude=(name,)))
+    assert set(found.columns) == {"a", "y"}
