@@ -1,10 +1,13 @@
 """What a user may say to Rebalancer."""
 
+import difflib
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
+from ..errors import UserError
 from ..params import Params
 from .outliers_params import OutlierOptions
 
@@ -32,10 +35,15 @@ Method = Literal[
     "imblearn",
 ]
 SamplingStrategy = (
-    Literal["auto", "minority", "not majority", "not minority", "all"]
+    Literal["auto", "minority", "majority", "not majority", "not minority", "all"]
     | float
     | dict[str, int]
     | tuple[str, ...]
+)
+_STRATEGIES = (
+    "auto, minority, majority, not majority, not minority or all; a number above 0 and at most 1, "
+    "for two classes; a map of classes to whole numbers of rows; or, for methods that clean, a "
+    "list of classes"
 )
 
 _SMOTES: tuple[Method, ...] = ("smote", "smote_nc", "smote_n", "smote_tomek", "smote_enn")
@@ -68,7 +76,8 @@ class RebalanceOptions(Params):
     )
     sampling_strategy: SamplingStrategy = Field(
         "auto",
-        description="auto, minority, not majority, not minority, all; a float (binary: rows of "
+        description="auto, minority, majority, not majority, not minority, all; a float (binary: "
+        "rows of "
         "the minority by rows of the majority afterwards); class name -> rows; or, for methods "
         "that clean, a list of classes",
     )
@@ -158,6 +167,43 @@ class RebalanceOptions(Params):
 
 
 class RebalanceParams(RebalanceOptions):
-    """Rebalancer's parameters."""
+    """Rebalancer's parameters.
+
+    Raises:
+      UserError: a value is none that there can be; one line a mistake.
+    """
 
     seed: int = Field(0, ge=0)
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**{name: _classes_named(value) for name, value in given.items()})
+        except ValidationError as error:
+            raise UserError("\n".join(_in_words(error, type(self)))) from None
+
+
+def _classes_named(value: Any) -> Any:
+    """A strategy with the names of classes that are numbers or truth values."""
+    if isinstance(value, Mapping) and any(not isinstance(key, str) for key in value):
+        from .labels import names_of
+
+        return dict(zip(names_of(list(value)), value.values(), strict=True))
+    return value
+
+
+def _in_words(error: ValidationError, model: type[RebalanceOptions]) -> list[str]:
+    """Each mistake once: of a strategy pydantic tells one for each form that it could have."""
+    said: dict[str, str] = {}
+    for mistake in error.errors():
+        name = str(mistake["loc"][0]) if mistake["loc"] else ""
+        path = ".".join(map(str, mistake["loc"]))
+        words = mistake["msg"].removeprefix("Value error, ")
+        if name.endswith("sampling_strategy"):
+            words = f"expected {_STRATEGIES}"
+            path = name
+        elif mistake["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name, model.model_fields, n=1)
+            words = f"unknown parameter; did you mean {near[0]!r}?" if near else "unknown parameter"
+        words = words.replace("Input should be", "expected")
+        said.setdefault(path, f"{path}: found {mistake['input']!r}; {words}" if path else words)
+    return list(said.values())
