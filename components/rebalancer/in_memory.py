@@ -226,6 +226,8 @@ def _columns(
     columns: dict[str, np.ndarray] = {}
     kinds: dict[str, np.ndarray | None] = {}
     for name, column in table.infer_objects().items():
+        if isinstance(column.dtype, pd.SparseDtype):
+            column = column.sparse.to_dense()
         types, integers = pd.api.types, pd.api.types.is_integer_dtype(column)
         if name in categorical or types.is_bool_dtype(column) or not types.is_numeric_dtype(column):
             if column.isna().any():

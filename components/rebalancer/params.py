@@ -60,6 +60,7 @@ METHODS_OF: dict[str, tuple[Method, ...]] = {
     "shrinkage": ("rose",),
     "n_clusters": ("kmeans_smote",),
     "cluster_balance_threshold": ("kmeans_smote",),
+    "density_exponent": ("kmeans_smote",),
     "n_neighbors": (*_ENN, *_NEAR_MISSES),
     "kind_sel": _ENN,
     "sampler": ("imblearn",),
@@ -101,6 +102,12 @@ class RebalanceOptions(Params):
         le=1,
         description="kmeans_smote: least share of the class in a cluster that grows; when not "
         "given half the class's share of all synthetic rows",
+    )
+    density_exponent: float | None = Field(
+        None,
+        ge=0,
+        description="kmeans_smote: exponent of a cluster's mean distance in its sparsity, which "
+        "grows with it; when not given log(n, 1.6) ** 1.8 * 0.16 of the n rows of the class in it",
     )
     n_neighbors: int = Field(3, ge=1, description="cleaning methods: neighbours that are looked at")
     kind_sel: Literal["all", "mode"] = Field(

@@ -12,6 +12,7 @@ OTHER = {
     "shrinkage": 0.5,
     "n_clusters": 3,
     "cluster_balance_threshold": 0.2,
+    "density_exponent": 2.0,
     "n_neighbors": 7,
     "kind_sel": "mode",
     "sampler": "imblearn.over_sampling.SMOTE",
