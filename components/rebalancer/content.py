@@ -83,5 +83,6 @@ def _word(value: Any) -> bytes | None:
         value = sorted(map(repr, value))  # they have no order of their own
     kind = type(value)
     # What Python says of a plain object is where it lies, another place in each run.
-    said = "" if kind.__repr__ is object.__repr__ else repr(value)
+    plain = vars(object)["__repr__"]
+    said = "" if kind.__repr__ is plain else repr(value)
     return f"{kind.__qualname__}:{said}".encode("utf-8", "surrogatepass")

@@ -145,11 +145,11 @@ def _named(values: pa.Array, rows: np.ndarray) -> list[str]:
     def at(row: int) -> str:
         return f"row {rows[row]}"
 
-    found: list[str] = class_names(typed(values, kind), kind, "y", at).to_pylist()
+    found: list[str | None] = class_names(typed(values, kind), kind, "y", at).to_pylist()
     if None in found:
         row = rows[found.index(None)]
         raise UserError(f"y: the class is missing (empty) in row {row}; leave such rows out")
-    return found
+    return [name for name in found if name is not None]
 
 
 def _name(value: Any, row: int) -> str:
