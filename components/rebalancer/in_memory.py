@@ -77,7 +77,7 @@ def resample(
     Raises:
       UserError: table, strategy or method do not fit; says which column or parameter.
     """
-    given = x if isinstance(x, pd.DataFrame) or sparse.issparse(x) else np.asarray(x)
+    given = x if isinstance(x, pd.DataFrame) or sparse.issparse(x) else _array(x)
     if given.ndim != 2:
         raise UserError(f"x has {given.ndim} dimensions; expected rows and columns")
     found_labels = labels_of(y)
@@ -152,6 +152,15 @@ def resample(
         weights=made.weights[codes],
         report=tally.report(params, "computed"),
     )
+
+
+def _array(x: Any) -> np.ndarray:
+    if np.ma.is_masked(x):
+        raise UserError("x is an array with masked values; fill them, as by x.filled(np.nan)")
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise UserError(f"x is no table: {error}") from None
 
 
 def _names(given: Any) -> list[Any]:

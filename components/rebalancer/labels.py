@@ -47,7 +47,8 @@ def labels_of(y: Any) -> Labels:
             f"{int(np.argmax(missing.to_numpy()))}; leave those rows out"
         )
     try:
-        found, values = pd.factorize(column)
+        plain = pd.api.types.is_object_dtype(column)
+        found, values = pd.factorize(column.to_numpy() if plain else column)
     except TypeError:
         raise UserError(
             f"y holds {type(column.iloc[0]).__name__} values; expected one class for each row of x"

@@ -559,3 +559,37 @@ def test_columns_that_are_neither_numbers_nor_categories_are_told():
     x, y = make()
     odd = pd.DataFrame(x).assign(odd=[{"a": 1}] * 60)
     must_say("column 'odd'", odd, y)
+
+
+def test_a_table_that_is_none_is_told():
+    x, y = make()
+    must_say("masked", np.ma.masked_array(x, x > 0), y, UNDER)
+    must_say("x is no table", [[1], [1, 2]] * 30, y, UNDER)
+    must_say("x has 1 dimensions", x[:, 0], y, UNDER)
+    assert resample(np.ma.masked_array(x), y, UNDER).x.shape == (30, 3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [0.5, 1.5],
+        pd.array([0.5, 1.5], "Float64"),
+        [np.inf, 1.0],
+        [1j, 1],
+        ["", "a"],
+        pd.to_datetime(["2026-01-01", "2026-01-02"]),
+        pd.Series([(1, 2), (3, 4)]),
+        pd.Series([[1], [2]]),
+        pd.Categorical(["a", None]),
+        pd.array(["a", None], "string"),
+    ],
+)
+def test_values_that_are_no_classes_are_told(wrong):
+    must_say("y", make()[0], pd.Series(wrong).iloc[np.arange(60) % 2], OVER)
+
+
+def test_whole_numbers_among_objects_are_classes():
+    x, y = make()
+    done = resample(x, np.where(y == "yes", 1.0, 0.0).astype(object), OVER)
+    assert done.report.after == {"0": 45, "1": 45}
+    assert done.y.dtype == object
