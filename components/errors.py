@@ -9,8 +9,11 @@ class ImbalanceError(Exception):
     exit_code = 1
 
 
-class UserError(ImbalanceError):
-    """A mistake in config, path or form of the data: what, where, what is expected, what to do."""
+class UserError(ImbalanceError, ValueError):
+    """A mistake in config, path or form of the data: what, where, what is expected, what to do.
+
+    A ValueError too, as scikit-learn's users expect of a wrong argument.
+    """
 
     exit_code = 2
 

@@ -10,12 +10,13 @@ from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.types.artifact import Artifact
 
 import tfx_imbalance
+from tfx_imbalance.components.rebalancer import estimators
 
 PUBLIC = {name: getattr(tfx_imbalance, name) for name in tfx_imbalance.__all__}
 CLASSES = {name: c for name, c in PUBLIC.items() if isinstance(c, type)}
 COMPONENTS = {name: c for name, c in CLASSES.items() if issubclass(c, BaseComponent)}
 ARTIFACTS = {name: a for name, a in CLASSES.items() if issubclass(a, Artifact)}
-LIBRARY = {"Features", "RebalanceExamples", "RebalanceParams", "resample"}
+LIBRARY = {"Features", "RebalanceExamples", "RebalanceParams", "resample", *estimators.__all__}
 
 
 def test_every_name_is_a_component_an_artifact_type_or_of_the_library() -> None:

@@ -1,16 +1,21 @@
 """Rebalancing of a table in memory, for notebooks: the rows that Rebalancer gives."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from scipy import sparse
 
 from .. import hashing
 from ..errors import UserError
 from . import selection, sketch
+from .content import identities
 from .features import Features, FeatureType
+from .labels import labels_of, taken
 from .outliers import findings, fit_rows, moved_rows, samples_of
 from .params import RebalanceParams
 from .plan import decide, decides, outcome_tally, plan, planned_tally, prepare
@@ -26,15 +31,15 @@ class Resampled:
 
     Attributes:
       x: as was given, [m, d]: rows that were kept or copied in the order they had, then synthetic.
-      y: [m], their classes.
+      y: [m], their classes, as was given; of a list an array.
       index: int64 [m], row of the input; -1 for synthetic rows.
       origin: of the synthetic rows, columns base and neighbor (rows of the input), gap, method.
       weights: float64 [m], what each row counts for: 1 but for downsample_upweight.
       report: as the RebalanceReport has it.
     """
 
-    x: pd.DataFrame | np.ndarray
-    y: np.ndarray
+    x: Any
+    y: Any
     index: np.ndarray
     origin: pd.DataFrame
     weights: np.ndarray
@@ -42,8 +47,8 @@ class Resampled:
 
 
 def resample(
-    x: pd.DataFrame | np.ndarray,
-    y: Sequence[object] | np.ndarray | pd.Series,
+    x: Any,
+    y: Any,
     params: RebalanceParams,
     categorical: Sequence[str | int] = (),
 ) -> Resampled:
@@ -59,8 +64,12 @@ def resample(
       ```
 
     Args:
-      x: n rows of numbers; columns of text, categories or truth values are categorical.
-      y: n classes; their names are what str makes of them.
+      x: n rows: a DataFrame, an array or a sparse matrix [n, d]. Methods that copy or drop take
+        columns of any sort, with missing values; the others need numbers, and columns of text,
+        categories or truth values are categorical. They make a sparse matrix dense meanwhile.
+      y: n classes: a Series, a frame of one column, a categorical, an array [n] or [n, 1], a list.
+        Integers and whole floats are called as '3', truth values 'true' and 'false', as in the
+        pipeline. Rows of pandas keep their index unless there are synthetic rows, which have none.
       params: method, strategies, limits, seed.
       categorical: columns of x (names, or indices of an array) that are categorical though they
         are numbers.
@@ -68,27 +77,31 @@ def resample(
     Raises:
       UserError: table, strategy or method do not fit; says which column or parameter.
     """
-    table = x if isinstance(x, pd.DataFrame) else pd.DataFrame(np.asarray(x)).add_prefix("x")
-    chosen = _chosen(categorical, table, by_position=table is not x)
-    y = np.asarray(y)
-    if y.ndim != 1:
-        raise UserError(f"y has {y.ndim} dimensions; expected one class for each row of x")
-    if len(table) != len(y):
-        raise UserError(f"x has {len(table)} rows, y has {len(y)}")
-    if pd.isna(y).any():
-        raise UserError("y: the class is missing in some rows; leave those rows out")
-    values, labels = np.unique(y, return_inverse=True)
-    classes = tuple(str(value) for value in values)
-    columns, kinds = _columns(table, chosen)
-    features = _features(columns, kinds)
-    rows = Rows(_ids(columns), labels.astype(np.int64), columns)
-    found, kept = None, np.arange(len(table))
+    given = x if isinstance(x, pd.DataFrame) or sparse.issparse(x) else _array(x)
+    if given.ndim != 2:
+        raise UserError(f"x has {given.ndim} dimensions; expected rows and columns")
+    found_labels = labels_of(y)
+    labels, classes = found_labels.codes, found_labels.classes
+    if given.shape[0] != len(labels):
+        raise UserError(f"x has {given.shape[0]} rows, y has {len(labels)}")
+    names = _names(given)
+    chosen = _chosen(categorical, names, by_position=not isinstance(x, pd.DataFrame))
+    found, kept = None, np.arange(len(labels))
+    kinds: dict[str, np.ndarray | None] = {}
+    features = Features({})
+    if SAMPLERS[params.method].reads == "counts" and params.outliers.method == "none":
+        table = given
+        rows = Rows(identities(given), labels, {})
+    else:
+        table = _table(given, names, params)
+        columns, kinds = _columns(table, chosen)
+        features = _features(columns, kinds)
+        rows = Rows(_ids(columns), labels, columns)
     if params.outliers.method != "none":
         _must_be_finite(rows, f"outliers.method {params.outliers.method}")
         rows, kept, found = _screened(rows, classes, features, params)
         if params.outliers.action == "clip":
-            table = _restored(rows.columns, table, kinds)
-        table, labels = table.iloc[kept], labels[kept]
+            table = given = _restored(rows.columns, table, kinds)
     ids = rows.ids
 
     counted = sketch.empty(len(classes))
@@ -128,11 +141,12 @@ def resample(
         tally = tally.screened(found)
     index = np.repeat(np.arange(len(ids)), copies)
     synthetic = [_restored(made_up.columns, table, kinds) for made_up, _ in new]
-    whole = pd.concat([table.iloc[index], *synthetic], ignore_index=True)
     codes = np.concatenate([rows.codes[index], *(made_up.codes for made_up, _ in new)])
+    # A synthetic row's class is that of any row of the class.
+    like = np.append(kept[index], found_labels.first[codes[len(index) :]])
     return Resampled(
-        x=whole if isinstance(x, pd.DataFrame) else whole.to_numpy(np.asarray(x).dtype),
-        y=values[codes],
+        x=_joined(given, kept[index], synthetic, x),
+        y=taken(y, like, relabel=bool(synthetic)),
         index=np.append(kept[index], np.full(len(codes) - len(index), -1)),
         origin=_origins([origin for _, origin in new if origin is not None], ids, kept),
         weights=made.weights[codes],
@@ -140,16 +154,75 @@ def resample(
     )
 
 
-def _chosen(
-    categorical: Sequence[str | int], table: pd.DataFrame, by_position: bool
-) -> set[object]:
+def _array(x: Any) -> np.ndarray:
+    if np.ma.is_masked(x):
+        raise UserError("x is an array with masked values; fill them, as by x.filled(np.nan)")
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise UserError(f"x is no table: {error}") from None
+
+
+def _names(given: Any) -> list[Any]:
+    """Names of the columns; of an array x0, x1, ..."""
+    if not isinstance(given, pd.DataFrame):
+        return [f"x{i}" for i in range(given.shape[1])]
+    names = [str(name) for name in given.columns]
+    if len(set(names)) < len(names):
+        twice = sorted(name for name, times in Counter(names).items() if times > 1)
+        raise UserError(f"x: columns {', '.join(map(repr, twice))} stand twice; rename one of them")
+    return list(given.columns)
+
+
+def _table(given: Any, names: list[Any], params: RebalanceParams) -> pd.DataFrame:
+    """All values in one place, as a method needs them that looks at them."""
+    if isinstance(given, pd.DataFrame):
+        return given
+    if sparse.issparse(given):
+        needed = given.shape[0] * given.shape[1] * given.dtype.itemsize / 2**20
+        if needed > params.memory_limit_mb:
+            raise UserError(
+                f"x is a sparse matrix of {given.shape[0]} x {given.shape[1]}, and method "
+                f"{params.method} makes it dense, which takes {needed:.0f} MB, but memory_limit_mb "
+                f"is {params.memory_limit_mb}; reduce the columns first, as by sklearn's "
+                "TruncatedSVD, raise memory_limit_mb, or use over or under, which keep it sparse"
+            )
+        given = given.toarray()
+    return pd.DataFrame(given, columns=names)
+
+
+def _joined(given: Any, index: np.ndarray, synthetic: list[pd.DataFrame], x: Any) -> Any:
+    """Rows of the input, then the synthetic ones, in the form of `x`.
+
+    Args:
+      given: DataFrame, array or sparse matrix, with the values that the rows of x have now.
+      index: int64 [m], its rows.
+      synthetic: frames with its columns.
+      x: what the user gave.
+    """
+    if isinstance(given, pd.DataFrame):
+        whole = given.iloc[index]
+        if synthetic:
+            whole = pd.concat([whole, *synthetic], ignore_index=True)
+        if isinstance(x, pd.DataFrame):
+            return whole
+        whole = whole.to_numpy(x.dtype if sparse.issparse(x) else np.asarray(x).dtype)
+        return type(x)(whole) if sparse.issparse(x) else whole
+    parts = [part.to_numpy(given.dtype) for part in synthetic]
+    if not sparse.issparse(given):
+        return np.concatenate([given[index], *parts])
+    form = type(given)
+    return form(sparse.vstack([given.tocsr()[index], *map(sparse.csr_matrix, parts)], given.format))
+
+
+def _chosen(categorical: Sequence[str | int], names: list[Any], by_position: bool) -> set[object]:
     chosen: set[object] = set()
     for column in categorical:
         if by_position and isinstance(column, int | np.integer):
-            if not -table.shape[1] <= column < table.shape[1]:
-                raise UserError(f"categorical: no column {column}; x has {table.shape[1]}")
-            column = table.columns[column]
-        if column not in table.columns:
+            if not -len(names) <= column < len(names):
+                raise UserError(f"categorical: no column {column}; x has {len(names)}")
+            column = names[column]
+        if column not in names:
             raise UserError(f"categorical: no column {column!r}")
         chosen.add(column)
     return chosen
@@ -159,17 +232,16 @@ def _columns(
     table: pd.DataFrame, categorical: set[object]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray | None]]:
     """Columns as examples hold them; of categorical ones also what their codes stand for."""
-    names = [str(name) for name in table.columns]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"x: columns {', '.join(map(repr, twice))} stand twice; rename one of them")
     columns: dict[str, np.ndarray] = {}
     kinds: dict[str, np.ndarray | None] = {}
     for name, column in table.infer_objects().items():
+        if isinstance(column.dtype, pd.SparseDtype):
+            column = column.sparse.to_dense()
         types, integers = pd.api.types, pd.api.types.is_integer_dtype(column)
         if name in categorical or types.is_bool_dtype(column) or not types.is_numeric_dtype(column):
             if column.isna().any():
                 raise UserError(f"column {name!r}: categories are missing in some rows; fill them")
-            codes, found = pd.factorize(column, sort=True)
+            codes, found = _factorized(str(name), column)
             columns[str(name)] = column.to_numpy(np.int64) if integers else codes.astype(np.int64)
             kinds[str(name)] = None if integers else np.asarray(found)
         elif integers:
@@ -179,6 +251,17 @@ def _columns(
         else:
             columns[str(name)] = column.to_numpy(np.float32, na_value=np.nan)
     return columns, kinds
+
+
+def _factorized(name: str, column: pd.Series) -> tuple[np.ndarray, Any]:
+    try:
+        return pd.factorize(column, sort=True)
+    except TypeError:
+        raise UserError(
+            f"column {name!r}: its values are no categories, they cannot be "
+            "hashed or sorted; make them text or numbers, leave the column out, or use over or "
+            "under"
+        ) from None
 
 
 def _features(columns: dict[str, np.ndarray], kinds: dict[str, np.ndarray | None]) -> Features:

@@ -28,8 +28,10 @@ def synthetic_frames(
     columns.pop(COPIED, None)
     if layout.has_row_id:
         columns[ROW_ID] = rows.ids
-    names = np.array([name.encode() for name in layout.classes], object)
-    columns[layout.label] = names[rows.codes]
+    labels = np.array([name.encode() for name in layout.classes], object)
+    if layout.values is not None:
+        labels = np.array(layout.values, np.int64)
+    columns[layout.label] = labels[rows.codes]
     if provenance and origin is not None:
         columns[SYNTHETIC_BASE] = origin.base
         columns[SYNTHETIC_NEIGHBOR] = origin.neighbor

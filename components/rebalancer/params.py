@@ -1,10 +1,13 @@
 """What a user may say to Rebalancer."""
 
+import difflib
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
+from ..errors import UserError
 from ..params import Params
 from .outliers_params import OutlierOptions
 
@@ -32,10 +35,15 @@ Method = Literal[
     "imblearn",
 ]
 SamplingStrategy = (
-    Literal["auto", "minority", "not majority", "not minority", "all"]
+    Literal["auto", "minority", "majority", "not majority", "not minority", "all"]
     | float
     | dict[str, int]
     | tuple[str, ...]
+)
+_STRATEGIES = (
+    "auto, minority, majority, not majority, not minority or all; a number above 0 and at most 1, "
+    "for two classes; a map of classes to whole numbers of rows; or, for methods that clean, a "
+    "list of classes"
 )
 
 _SMOTES: tuple[Method, ...] = ("smote", "smote_nc", "smote_n", "smote_tomek", "smote_enn")
@@ -52,6 +60,7 @@ METHODS_OF: dict[str, tuple[Method, ...]] = {
     "shrinkage": ("rose",),
     "n_clusters": ("kmeans_smote",),
     "cluster_balance_threshold": ("kmeans_smote",),
+    "density_exponent": ("kmeans_smote",),
     "n_neighbors": (*_ENN, *_NEAR_MISSES),
     "kind_sel": _ENN,
     "sampler": ("imblearn",),
@@ -68,7 +77,8 @@ class RebalanceOptions(Params):
     )
     sampling_strategy: SamplingStrategy = Field(
         "auto",
-        description="auto, minority, not majority, not minority, all; a float (binary: rows of "
+        description="auto, minority, majority, not majority, not minority, all; a float (binary: "
+        "rows of "
         "the minority by rows of the majority afterwards); class name -> rows; or, for methods "
         "that clean, a list of classes",
     )
@@ -92,6 +102,12 @@ class RebalanceOptions(Params):
         le=1,
         description="kmeans_smote: least share of the class in a cluster that grows; when not "
         "given half the class's share of all synthetic rows",
+    )
+    density_exponent: float | None = Field(
+        None,
+        ge=0,
+        description="kmeans_smote: exponent of a cluster's mean distance in its sparsity, which "
+        "grows with it; when not given log(n, 1.6) ** 1.8 * 0.16 of the n rows of the class in it",
     )
     n_neighbors: int = Field(3, ge=1, description="cleaning methods: neighbours that are looked at")
     kind_sel: Literal["all", "mode"] = Field(
@@ -158,6 +174,43 @@ class RebalanceOptions(Params):
 
 
 class RebalanceParams(RebalanceOptions):
-    """Rebalancer's parameters."""
+    """Rebalancer's parameters.
+
+    Raises:
+      UserError: a value is none that there can be; one line a mistake.
+    """
 
     seed: int = Field(0, ge=0)
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**{name: _classes_named(value) for name, value in given.items()})
+        except ValidationError as error:
+            raise UserError("\n".join(_in_words(error, type(self)))) from None
+
+
+def _classes_named(value: Any) -> Any:
+    """A strategy with the names of classes that are numbers or truth values."""
+    if isinstance(value, Mapping) and any(not isinstance(key, str) for key in value):
+        from .labels import names_of
+
+        return dict(zip(names_of(list(value)), value.values(), strict=True))
+    return value
+
+
+def _in_words(error: ValidationError, model: type[RebalanceOptions]) -> list[str]:
+    """Each mistake once: of a strategy pydantic tells one for each form that it could have."""
+    said: dict[str, str] = {}
+    for mistake in error.errors():
+        name = str(mistake["loc"][0]) if mistake["loc"] else ""
+        path = ".".join(map(str, mistake["loc"]))
+        words = mistake["msg"].removeprefix("Value error, ")
+        if name.endswith("sampling_strategy"):
+            words = f"expected {_STRATEGIES}"
+            path = name
+        elif mistake["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name, model.model_fields, n=1)
+            words = f"unknown parameter; did you mean {near[0]!r}?" if near else "unknown parameter"
+        words = words.replace("Input should be", "expected")
+        said.setdefault(path, f"{path}: found {mistake['input']!r}; {words}" if path else words)
+    return list(said.values())

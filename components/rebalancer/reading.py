@@ -1,10 +1,11 @@
 """What is parsed of serialized tf.Examples, a block of thousands at a time."""
 
 import functools
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -19,20 +20,24 @@ from .features import Features
 from .params import RebalanceParams
 from .rows import COPIED, Rows
 
+_NO_LABEL: Final = -(2**63)
+
 
 @dataclass(frozen=True)
 class Layout:
     """What of every example decides whether and how often it is written.
 
     Attributes:
-      label: name of the bytes feature that holds the class's name.
+      label: name of the feature that holds the class: its name, or an integer.
       classes: class names; a class's code is its index.
       has_row_id: whether examples carry their identity; else it is hashed from their content.
+      values: of an int64 label what stands for each class; None: the label is text, the names.
     """
 
     label: str
     classes: tuple[str, ...]
     has_row_id: bool
+    values: tuple[int, ...] | None = None
 
 
 class Job(NamedTuple):
@@ -94,8 +99,13 @@ class BlockParser:
                 found.numpy() for found in _parser(self.layout)(tf.constant(records, tf.string))
             )
         except tf.errors.InvalidArgumentError as error:
+            kind, others = (
+                ("text", "; of an int64 label give the classes as numbers")
+                if self.layout.values is None
+                else ("int64", "; of a text label give the classes as text")
+            )
             raise UserError(
-                f"train: every row needs one text value '{self.layout.label}'"
+                f"train: every row needs one {kind} value '{self.layout.label}'{others}"
                 + (f" and one int64 '{ROW_ID}'" if self.layout.has_row_id else "")
                 + f"; TensorFlow says: {first_line(error)}"
             ) from None
@@ -105,19 +115,21 @@ class BlockParser:
             ids = hashing.row_ids(self._decoder.DecodeBatch(records), {self.layout.label})
         known = codes >= 0
         strangers = [] if known.all() else label[~known].tolist()
-        return Block(frames, codes, ids, [name.decode("utf-8", "replace") for name in strangers])
+        return Block(frames, codes, ids, [_told(value) for value in strangers])
 
 
 @functools.lru_cache(maxsize=8)
 def _parser(layout: Layout) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-    """Parses records into codes int64 [n], labels string [n], identities int64 [n or 0]."""
+    """Parses records into codes int64 [n], labels [n] and identities int64 [n or 0]."""
     spec = {layout.label: tf.io.FixedLenFeature([], tf.string, "")}
+    keys = tf.constant(layout.classes, tf.string)
+    if layout.values is not None:
+        spec[layout.label] = tf.io.FixedLenFeature([], tf.int64, _NO_LABEL)
+        keys = tf.constant(layout.values, tf.int64)
     if layout.has_row_id:
         spec[ROW_ID] = tf.io.FixedLenFeature([], tf.int64)
     codes = np.arange(len(layout.classes))
-    table = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(list(layout.classes), codes), -1
-    )
+    table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, codes), -1)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -203,22 +215,45 @@ def _only(record: bytes, names: Sequence[str]) -> bytes:
     return bytes(kept.SerializeToString(deterministic=True))
 
 
-def has_row_id(records: Sequence[bytes], label: str) -> bool:
-    """Whether the first record carries its identity.
+def _told(label: bytes | int) -> str:
+    """A label that is no class, '' where it is missing."""
+    if isinstance(label, bytes):
+        return label.decode("utf-8", "replace")
+    return "" if label == _NO_LABEL else str(label)
+
+
+def layout_of(records: Sequence[bytes], label: str, classes: Sequence[str]) -> Layout:
+    """The layout that the first record has.
 
     Raises:
-      UserError: there is none, or its label is no text.
+      UserError: there is none, or its label holds no class.
     """
     if not records:
         raise UserError("the train split has no rows to rebalance")
     features = tf.train.Example.FromString(records[0]).features.feature
     kind = features[label].WhichOneof("kind") if label in features else None
+    found = ROW_ID in features
+    if kind == "int64_list":
+        return Layout(label, tuple(classes), found, _values(label, classes))
     if kind != "bytes_list":
         raise UserError(
             f"train: label '{label}' is {kind or 'missing'} in the first row; expected the class's "
-            "name as text, passed through Transform unchanged"
+            "name as text, or an integer, passed through Transform unchanged"
         )
-    return ROW_ID in features
+    return Layout(label, tuple(classes), found)
+
+
+def _values(label: str, classes: Sequence[str]) -> tuple[int, ...]:
+    """What stands for classes in an int64 label that are named as `class_names` does."""
+    truth = {"false": 0, "true": 1}
+    if truth.keys() >= set(classes):
+        return tuple(truth[name] for name in classes)
+    if odd := [name for name in classes if not re.fullmatch("0|-?[1-9][0-9]{0,18}", name)]:
+        raise UserError(
+            f"train: label '{label}' is int64_list in the first row, but class {odd[0]!r} of the "
+            "ImbalanceReport is no integer"
+        )
+    return tuple(int(name) for name in classes)
 
 
 def first_line(error: tf.errors.OpError) -> str:

@@ -44,7 +44,7 @@ from .plan import (
     usual_copies,
     way,
 )
-from .reading import Block, BlockDoFn, Job, Layout, has_row_id
+from .reading import Block, BlockDoFn, Job, layout_of
 from .report import Rebalancing
 from .rows import Rows
 from .samplers import SAMPLERS
@@ -90,7 +90,8 @@ def rebalance(
       make_pipeline: makes a Beam pipeline.
       files: TFRecord files of tf.Examples, gzipped where the name ends in .gz.
       directory: where the output files appear; its parent takes temporary files.
-      label: bytes feature with the class's name.
+      label: feature with the class: its name as bytes, or an int64 (0 and 1 for the classes false
+        and true).
       classes: all class names.
       features: what synthetic rows are made of; samplers that copy take rows as they are.
       params: method, strategies, limits, seed.
@@ -102,8 +103,8 @@ def rebalance(
       UserError: strategy, labels or features do not allow it; the message says which.
     """
     first = next((frames for path in files for frames in read_frames(path)), None)
-    found = has_row_id([] if first is None else first.select(np.array([0])).payloads(), label)
-    job = Job(Layout(label, tuple(classes), found), features, params)
+    records = [] if first is None else first.select(np.array([0])).payloads()
+    job = Job(layout_of(records, label, classes), features, params)
     if counts is not None:
         allowed_targets(counts, features, params)
     progress.say(f"{params.method}: reading {len(files)} files")
@@ -124,7 +125,7 @@ def rebalance(
     tally = _load(path)
     told = (f"{name} {tally.before[name]} -> {tally.after[name]}" for name in classes)
     progress.say(f"{params.method}: {', '.join(told)}")
-    return tally.report(job.params, "feature" if found else "computed")
+    return tally.report(job.params, "feature" if job.layout.has_row_id else "computed")
 
 
 def rebalanced(read: Callable[[str], beam.PCollection], job: Job, how: Way = "place") -> Result:

@@ -18,9 +18,10 @@ _OVER_ALLOWED = (
     "or class name: rows"
 )
 _UNDER_ALLOWED = (
-    "auto, not majority, not minority, all, a float in (0, 1] for two classes, or class name: rows"
+    "auto, majority, not majority, not minority, all, a float in (0, 1] for two classes, or class "
+    "name: rows"
 )
-_CLEAN_ALLOWED = "auto, not majority, not minority, all, or a list of classes"
+_CLEAN_ALLOWED = "auto, majority, not majority, not minority, all, or a list of classes"
 
 
 def over_targets(
@@ -51,6 +52,8 @@ def over_targets(
                     f"oversampling cannot take class {name} from {present[name]} to {rows} rows",
                     f"at least {present[name]} for {name}",
                 )
+    elif strategy == "majority":
+        raise _error(path, strategy, "oversampling leaves the majority alone", _OVER_ALLOWED)
     elif isinstance(strategy, str):
         targeted = {
             "auto": present.keys() - {largest},
@@ -114,6 +117,7 @@ def under_targets(
     elif isinstance(strategy, str):
         targeted = {
             "auto": present.keys() - {smallest},
+            "majority": {largest},
             "not minority": present.keys() - {smallest},
             "not majority": present.keys() - {largest},
             "all": present.keys(),
@@ -168,6 +172,8 @@ def cleaned_classes(
         )
     if strategy == "minority":
         raise _error(path, strategy, "cleaning leaves the minority alone", _CLEAN_ALLOWED)
+    if strategy == "majority":
+        return (largest,)
     spared = {"not majority": {largest}, "all": set()}.get(strategy, {smallest})
     return tuple(name for name in present if name not in spared)
 

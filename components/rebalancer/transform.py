@@ -1,12 +1,15 @@
 """Rebalancing inside any Beam pipeline."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import apache_beam as beam
 
 from .. import examples_io
+from ..errors import UserError
 from ..tfrecord import Frames
 from .features import Features
+from .labels import names_of
 from .params import RebalanceParams
 from .plan import allowed_targets, way
 from .reading import Job, Layout
@@ -34,30 +37,40 @@ class RebalanceExamples(beam.PTransform):
     def __init__(
         self,
         label: str,
-        classes: Sequence[str],
+        classes: Sequence[str] | Sequence[int],
         features: Features,
         params: RebalanceParams,
         has_row_id: bool = False,
-        counts: Mapping[str, int] | None = None,
+        counts: Mapping[Any, int] | None = None,
     ) -> None:
         """Constructs the transform.
 
         Args:
-          label: bytes feature with the class's name.
-          classes: all class names.
+          label: feature with the class: text, or an int64.
+          classes: all classes: text, or where the label is an int64 numbers or truth values (0 and
+            1 there). A strategy may name them by these, or as the pipeline does: '3', 'true'.
           features: what synthetic rows are made of; methods that copy or drop take any examples.
           params: method, strategies, limits, seed.
           has_row_id: whether the examples have `_row_id`; else it is computed from their content.
-          counts: class name -> rows, where that is known, see `rebalance`.
+          counts: class -> rows, where that is known, see `rebalance`.
 
         Raises:
-          UserError: the counts do not allow what the parameters ask for.
+          UserError: classes are of several sorts, or the counts do not allow what the parameters
+            ask for.
         """
         super().__init__()
+        names = names_of(list(classes))
+        text = [isinstance(value, str) for value in classes]
+        if any(text) and not all(text):
+            raise UserError(f"classes: found {list(classes)!r}; expected all text, or all numbers")
+        if len(set(names)) < len(names):
+            raise UserError(f"classes: found {list(classes)!r}; a class stands twice")
+        values = None if all(text) else tuple(int(value) for value in classes)
         if counts is not None:
+            counts = dict(zip(names_of(list(counts)), counts.values(), strict=True))
             allowed_targets(counts, features, params)
         self._how = "place" if counts is None else way(counts, features, params)
-        self._job = Job(Layout(label, tuple(classes), has_row_id), features, params)
+        self._job = Job(Layout(label, tuple(names), has_row_id, values), features, params)
 
     def expand(self, examples: beam.PCollection) -> beam.PCollection:
         """Builds the graph."""

@@ -109,7 +109,7 @@ class KMeansSmote(Smote):
                     f"share of at least {threshold:g} of it; use a lower cluster_balance_threshold "
                     "or k_neighbors, another n_clusters, or smote"
                 )
-            weights = shares([log_sparsity(split, pool) for pool in pools])
+            weights = shares([log_sparsity(split, pool, params.density_exponent) for pool in pools])
             shared = apportioned(weights, n, np.arange(len(pools)))
             found += [
                 Source(
@@ -186,11 +186,12 @@ def growing(
     return [rows[labels == cluster] for cluster in chosen]
 
 
-def log_sparsity(split: Split, rows: np.ndarray) -> float:
+def log_sparsity(split: Split, rows: np.ndarray, exponent: float | None = None) -> float:
     """Logarithm of (mean distance) ** exponent / n of n > 1 rows, -inf where all are equal.
 
-    The exponent, log(n, 1.6) ** 1.8 * 0.16, is imbalanced-learn's. Logarithms, since powers
-    overflow. Of more than 8192 rows the mean is that of those with the smallest hashes.
+    The exponent that is taken where none is given, log(n, 1.6) ** 1.8 * 0.16, is
+    imbalanced-learn's. Logarithms, since powers overflow. Of more than 8192 rows the mean is that
+    of those with the smallest hashes.
     """
     n = len(rows)
     if n > _MOST_ROWS:
@@ -200,7 +201,8 @@ def log_sparsity(split: Split, rows: np.ndarray) -> float:
     chunks = range(0, len(points), _CHUNK_ROWS)
     total = sum(float(cdist(points[i : i + _CHUNK_ROWS], points).sum()) for i in chunks)
     mean = total / (len(points) * (len(points) - 1))
-    exponent = math.log(n, 1.6) ** 1.8 * 0.16
+    if exponent is None:
+        exponent = math.log(n, 1.6) ** 1.8 * 0.16
     return exponent * math.log(mean) - math.log(n) if mean else -math.inf
 
 

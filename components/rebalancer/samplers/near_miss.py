@@ -52,10 +52,10 @@ class NearMiss(CleaningSampler):
         """Every feature is numeric, and the minority has enough rows."""
         must_be_distances(self.name, features)
         name = _smallest(counts)
-        if counts[name] <= params.n_neighbors:
+        if counts[name] < params.n_neighbors:
             raise UserError(
-                f"rebalance.n_neighbors: {params.n_neighbors} neighbours need more rows than "
-                f"that, but class {name} has {counts[name]} in train; use a lower n_neighbors or "
+                f"rebalance.n_neighbors: {params.n_neighbors} neighbours need as many rows, "
+                f"but class {name} has {counts[name]} in train; use a lower n_neighbors or "
                 "method under"
             )
 

@@ -37,6 +37,7 @@ def test_the_examples_run_one_after_the_other_and_print_what_they_say(
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "{'no': 900, 'yes': 450}"
     assert printed[-2:] == ["1800", "1000"]
+    assert printed[-3] == "['sampler__k_neighbors', 'sampler__sampling_strategy']"
     assert set(names["done"].origin["method"]) == {"smote_nc"}
     assert 0 < (names["cleaned"].index >= 0).sum() < 1000
 

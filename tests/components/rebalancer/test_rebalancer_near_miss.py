@@ -136,8 +136,8 @@ def test_of_equally_small_classes_the_first_in_name_order_is_the_reference():
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_minority_with_too_few_rows_is_named(version):
     features = Features({"x": "float"})
-    OURS[version].check({"a": 9, "b": 4, "c": 0}, features, params_of(version))
-    with pytest.raises(UserError, match=r"^rebalance.n_neighbors: 3 .* class b has 3 in train"):
-        OURS[version].check({"a": 9, "b": 3, "c": 0}, features, params_of(version))
+    OURS[version].check({"a": 9, "b": 3, "c": 0}, features, params_of(version))
+    with pytest.raises(UserError, match=r"^rebalance.n_neighbors: 3 .* class b has 2 in train"):
+        OURS[version].check({"a": 9, "b": 2, "c": 0}, features, params_of(version))
     with pytest.raises(UserError, match=f"^rebalance.method: 'near_miss_{version}' .*job"):
         OURS[version].check({"a": 9, "b": 4}, Features({}, ("job",)), params_of(version))

@@ -1,8 +1,8 @@
 """What a user may say, and how it is refused."""
 
 import pytest
-from pydantic import ValidationError
 
+from tfx_imbalance.components.errors import UserError
 from tfx_imbalance.components.rebalancer.params import METHODS_OF, Method, RebalanceParams
 
 OTHER = {
@@ -12,6 +12,7 @@ OTHER = {
     "shrinkage": 0.5,
     "n_clusters": 3,
     "cluster_balance_threshold": 0.2,
+    "density_exponent": 2.0,
     "n_neighbors": 7,
     "kind_sel": "mode",
     "sampler": "imblearn.over_sampling.SMOTE",
@@ -37,7 +38,7 @@ def test_an_option_is_taken_by_the_methods_that_read_it_and_refused_by_name(opti
     if method in METHODS_OF[option]:
         assert getattr(RebalanceParams(**said), option) == OTHER[option]
         return
-    with pytest.raises(ValidationError) as error:
+    with pytest.raises(UserError) as error:
         RebalanceParams(**said)
     message = str(error.value)
     for text in (f"{option}: method {method} does not read it", *METHODS_OF[option]):
@@ -58,12 +59,12 @@ def test_a_sampler_alone_means_method_imblearn():
     assert RebalanceParams(**SAMPLER).method == "imblearn"
     assert RebalanceParams(**SAMPLER, sampler_params={"k_neighbors": 2}).method == "imblearn"
     assert RebalanceParams(sampler=None).method == "none"
-    with pytest.raises(ValidationError, match="sampler: method none does not read it"):
+    with pytest.raises(UserError, match="sampler: method none does not read it"):
         RebalanceParams(method="none", **SAMPLER)
 
 
 def test_imblearn_without_a_sampler_is_refused():
-    with pytest.raises(ValidationError, match="sampler: missing"):
+    with pytest.raises(UserError, match="sampler: missing"):
         RebalanceParams(method="imblearn")
 
 
@@ -94,7 +95,7 @@ def test_a_list_of_classes_becomes_a_tuple():
         ({"method": "smoted"}, "method"),
         ({"k_neighbours": 3}, "k_neighbours"),
         ({"method": "smote", "k_neighbors": 0}, "k_neighbors"),
-        ({"sampling_strategy": "majority"}, "sampling_strategy"),
+        ({"sampling_strategy": "most"}, "sampling_strategy"),
         ({"sampling_strategy": None}, "sampling_strategy"),
         ({"max_growth": 1}, "max_growth"),
         ({"memory_limit_mb": 0}, "memory_limit_mb"),
@@ -103,5 +104,24 @@ def test_a_list_of_classes_becomes_a_tuple():
     ],
 )
 def test_values_that_cannot_be_are_refused_by_name(said, name):
-    with pytest.raises(ValidationError, match=name):
+    with pytest.raises(UserError, match=name):
         RebalanceParams(**said)
+
+
+@pytest.mark.parametrize("wrong", ["majorty", [1.5], {"yes": 1.5}, None])
+def test_a_wrong_strategy_is_told_in_one_line_of_ours(wrong):
+    with pytest.raises(UserError) as error:
+        RebalanceParams(method="over", sampling_strategy=wrong)
+    message = str(error.value)
+    assert message.startswith("sampling_strategy: found ")
+    assert "expected auto, minority, majority, not majority" in message
+    assert "\n" not in message
+    assert "pydantic" not in message
+    assert message.count("expected") == 1
+
+
+def test_classes_of_a_strategy_are_named_as_in_the_pipeline():
+    params = RebalanceParams(method="over", sampling_strategy={1: 5, "a": 7})
+    assert params.sampling_strategy == {"1": 5, "a": 7}
+    params = RebalanceParams(method="over", sampling_strategy={2.0: 5, False: 6})
+    assert params.sampling_strategy == {"2": 5, "false": 6}
