@@ -298,7 +298,8 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
     ]
     tied = [{name: s.parts[name] for name in TIES if name in s.parts} for s in scans]
     numbers, copies = number([s.parts["ids"] for s in scans], classes, names, tied)
-    found = None
+    kept: Copies = "together"
+    notes = []
     if params.split.mode == "stable":
         counts = np.zeros((len(names), len(SPLITS)), dtype=np.int64)
         for scan in scans:
@@ -306,20 +307,20 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
                 counts[[index[name] for name in scan.class_names]] += scan.counts
         keys = split = np.zeros(0, np.int64)
     else:
-        needed = [name for name in ("ids", "keys", "times") if name in scans[0].parts]
-        parts = {name: np.concatenate([s.parts[name] for s in scans]) for name in needed}
-        parts["classes"] = np.concatenate(classes)
-        found = _assign(parts, numbers, names, params)
-        keys, split, counts = found.keys, found.split, _counts(parts["classes"], found.rows)
+        parts: dict[str, np.ndarray] = {"classes": np.concatenate(classes)}
+        for part in ("ids", "keys", "times"):
+            if part in scans[0].parts:
+                parts[part] = np.concatenate([scan.parts[part] for scan in scans])
+        assigned = _assign(parts, numbers, names, params)
+        keys, split, kept = assigned.keys, assigned.split, assigned.copies
+        counts = _counts(parts["classes"], assigned.rows)
+        if kept == "apart" and params.split.duplicates == "auto":
+            notes.append(_parting(_parted(parts["ids"], assigned.rows), params))
     if (empty := counts.sum(axis=0) == 0).any():
         raise UserError(
             f"split.{SPLITS[int(np.argmax(empty))]}: no row falls in this split; {rows:,} rows are "
             "too few for these shares"
         )
-    notes = []
-    if found and found.copies == "apart" and params.split.duplicates == "auto":
-        concerned = _parted(parts["ids"], found.rows)
-        notes.append(_parting(concerned, params))
     summary = Summary(
         rows=rows,
         unlabelled=unlabelled,
@@ -327,7 +328,7 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
         kinds=dict(kinds),
         counts=_table(names, counts),
         deviation=_table(names, np.round(splits.deviations(counts, _shares(params.split)), 2)),
-        copies=found.copies if found else "together",
+        copies=kept,
         notes=notes,
     )
     return Plan(summary, keys, split.astype(np.int8), [scan.path for scan in scans], copies)

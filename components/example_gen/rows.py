@@ -280,17 +280,15 @@ class FileRows:
         weight = values.pop(params.weight, None) if params.weight else None
         if params.weight:
             weight = self._weight(first_row, weight, batch.num_rows)
-        hashed = {
-            name: exact_hash(source[name], columns[name])
-            for name in {*values, *params.split.key, params.group_by} & columns.keys()
-        }
+        needed = {*values, *params.split.key, params.group_by}
+        hashed = {n: exact_hash(source[n], column) for n, column in columns.items() if n in needed}
         ids = content = joint_ids(((n, hashed[n]) for n in values), batch.num_rows)
         if key := [name for name in params.split.key if name in hashed]:
             known = np.any([hashed[name] != 0 for name in key], axis=0)
             by_key = joint_ids(((name, hashed[name]) for name in key), batch.num_rows)
             ids = np.where(known, by_key, content)  # a row without a key is only itself
         keys, times = ids, None
-        if params.group_by in hashed:
+        if params.group_by is not None and params.group_by in hashed:
             group = hashed[params.group_by].view(np.int64)
             keys = np.where(group == 0, ids, group)
         if params.order_by is not None:

@@ -256,8 +256,8 @@ class _Layout:
                 best = min(best, (float(change[i, j]), int(i), int(j), a, b))
             if not best[0] < -_LEAST_GAIN:
                 return
-            _, i, j, a, b = best
-            for k, source, goal in ((i, a, b), (j, b, a)):
+            _, one, other, a, b = best
+            for k, source, goal in ((one, a, b), (other, b, a)):
                 if k < len(pool):
                     self._counts[pool[k], source] -= 1
                     self._counts[pool[k], goal] += 1
