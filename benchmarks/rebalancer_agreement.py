@@ -52,7 +52,7 @@ UNIFORM_SET, UNIFORM_SEEDS = "keel_abalone9-18", 2000
 NEIGHBORS = 5
 LEAST_P = 0.01
 
-_WORDS = ("auto", "minority", "not minority", "not majority", "all")
+_WORDS = ("auto", "minority", "majority", "not minority", "not majority", "all")
 _RATIOS = (0.01, 0.1, 0.3, 0.5, 0.75, 0.999, 1.0)
 _ROUNDING = 1e-6  # of a standardised value, where float32 has 24 bits
 

@@ -19,7 +19,7 @@ from tfx_imbalance.components.rebalancer.strategy import (
 )
 
 NAMES = ("b", "a", "d", "c")
-WORDS = st.sampled_from(["auto", "minority", "not majority", "not minority", "all"])
+WORDS = st.sampled_from(["auto", "minority", "majority", "not majority", "not minority", "all"])
 
 
 def theirs(strategy, counts, kind):

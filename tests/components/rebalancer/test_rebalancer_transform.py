@@ -145,3 +145,27 @@ def test_classes_of_another_sort_than_the_label_are_told(kit, run):
         run(ints, RebalanceParams(method="over"))
     with pytest.raises(UserError, match="the label is '0' in 99 rows"):
         run(ints, RebalanceParams(method="over"), classes=("1", "2"))
+
+
+@pytest.mark.parametrize("method", ["under", "over", "both"])
+def test_resample_draws_the_same_rows_of_text_and_missing_values(method, kit, run):
+    rng = np.random.default_rng(4)
+    n = 80
+    table = pd.DataFrame(
+        {
+            "a": rng.normal(size=n).astype(np.float32),
+            "n": pd.array([None if i % 9 == 0 else i for i in range(n)], "Int64"),
+            "t": [None if i % 7 == 0 else f"word {i % 5}" for i in range(n)],
+            "c": pd.Categorical([None if i % 5 == 0 else "uv"[i % 2] for i in range(n)]),
+        }
+    )
+    y = np.where(np.arange(n) % 4 == 0, "yes", "no")
+    rows = table.astype(object).where(table.notna(), None)
+    records = [
+        kit.example({**row, "y": label})
+        for row, label in zip(rows.to_dict("records"), y.tolist(), strict=True)
+    ]
+    params = RebalanceParams(method=method, sampling_strategy=0.5, seed=7)
+    expected = run(records, params, classes=("no", "yes")).rows
+    index = resample(table, y, params).index
+    assert Counter(kit.parsed(records[i]) for i in index) == expected
