@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from ..compat import forbid_pickled_types
 from ..errors import UserError
 from .files import (
     Format,
@@ -20,6 +21,8 @@ from .files import (
 BLOCK_BYTES = 4 << 20
 _BLOCK_CELLS = 1 << 21
 _DELIMITERS = ",;\t|"
+
+forbid_pickled_types()  # here: no other module opens files that declare types of columns
 
 
 def column_names(path: str, file_format: Format, delimiter: str = ",") -> list[str] | None:
@@ -174,8 +177,14 @@ class _parquet:
         self._raw = open_arrow(self._path)
         try:
             return pq.ParquetFile(self._raw)
-        except (pa.ArrowInvalid, OSError) as error:
+        except Exception as error:  # of Python's types for columns, too, which are given file bytes
             self._raw.close()
+            if "arrow.py_extension_type" in str(error):
+                raise UserError(
+                    f"{self._path}: has a column of a pickled Python type "
+                    "(arrow.py_extension_type), which could run any code: refused; write the file "
+                    "again with plain types"
+                ) from error
             raise UserError(
                 f"{self._path}: not a Parquet file, or cut short ({_brief(error)})"
             ) from error
