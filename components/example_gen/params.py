@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from ..params import Params
@@ -46,7 +46,21 @@ class DataOptions(Params):
     order_by: str | None = Field(
         None, description="column of times: the oldest rows are train, the newest test"
     )
+    max_line_bytes: int = Field(
+        64 << 20,
+        ge=1 << 16,
+        le=1 << 30,
+        description="largest row of a CSV, in bytes, line ends in quotes included; a larger one is "
+        "refused before it fills the memory",
+    )
     unlabelled: Literal["error", "drop"] = Field("error", description="rows without a label")
+
+    @field_validator("delimiter")
+    @classmethod
+    def _is_one_byte(cls, value: str) -> str:
+        if not value.isascii() or value in '"\r\n\0':
+            raise ValueError("must be one ASCII character other than a quote or a line end")
+        return value
 
 
 class IngestParams(DataOptions):

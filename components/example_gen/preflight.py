@@ -137,7 +137,10 @@ def _count_classes(
     only: dict[str, str] | None = None if kind is Kind.NULL else {label: kind.feature}
     found: Counter[object] = Counter()
     for file in files:
-        for batch in sources.read(file, file_format, params.delimiter, [label], only):
+        read = sources.read(
+            file, file_format, params.delimiter, [label], only, params.max_line_bytes
+        )
+        for batch in read:
             if label not in batch.schema.names:
                 found[None] += batch.num_rows
                 continue

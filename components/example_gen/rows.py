@@ -200,7 +200,9 @@ class FileRows:
         self._final = kinds is not None
         self.kinds: dict[str, Kind] = dict(kinds or {})
         self.used: dict[str, set[Kind]] = {}
-        self.header = sources.column_names(path, file_format, params.delimiter)
+        self.header = sources.column_names(
+            path, file_format, params.delimiter, params.max_line_bytes
+        )
         self._columns = None
         if self.header is not None:
             check_columns(path, self.header, params)
@@ -213,7 +215,14 @@ class FileRows:
           UserError: the file cannot be read.
         """
         row = 0
-        read = sources.read(self._path, self._format, self._params.delimiter, self._columns)
+        params = self._params
+        read = sources.read(
+            self._path,
+            self._format,
+            params.delimiter,
+            self._columns,
+            max_line_bytes=params.max_line_bytes,
+        )
         for batch in read:
             if batch.num_rows:
                 yield row, batch
