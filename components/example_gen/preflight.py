@@ -13,7 +13,7 @@ from .files import Format, format_of, newest_files
 from .kinds import Kind, is_list, kind_of_text, lengths, typed
 from .params import IngestParams
 from .plan import FileScan, check_class_count, check_scans, join_kinds
-from .rows import Block, FileRows, check_params, class_names
+from .rows import Block, FileRows, check_params, class_names, label_values
 
 SAMPLE_ROWS = 10_000
 _SHOWN = 5
@@ -107,6 +107,8 @@ def inspect(path: str, params: IngestParams, rows: int = SAMPLE_ROWS) -> DataInf
     found, sampled = sum(counts.values()), rows - left
     if file_format != "tfrecord" or found == sampled:
         check_scans(scans, file_format, params)
+    if file_format == "parquet":
+        _check_types_that_may_not_fit(files, params, kinds)
     blocks = []
     for reader, first_row, batch in samples:
         reader.kinds.update(kinds)
@@ -121,6 +123,23 @@ def inspect(path: str, params: IngestParams, rows: int = SAMPLE_ROWS) -> DataInf
         unlabelled=counts.pop(None, 0),
         class_counts={name: count for name, count in counts.most_common() if name is not None},
     )
+
+
+def _check_types_that_may_not_fit(
+    files: Sequence[str], params: IngestParams, kinds: Mapping[str, Kind]
+) -> None:
+    """Reads all of the columns whose type allows values that no feature can have."""
+    for file in files:
+        names = [
+            name
+            for name, kind in sources.parquet_types(file).items()
+            if name not in (params.label, *params.exclude)
+            and (is_list(kind) or pa.types.is_uint64(kind))
+        ]
+        if names:
+            reader = FileRows(file, "parquet", params, kinds)
+            for first_row, batch in reader.batches(names):
+                reader.check_values(first_row, batch)
 
 
 def guess_delimiter(path: str) -> str:
@@ -146,7 +165,7 @@ def _count_classes(
                 continue
             values = batch.column(label)
             if file_format != "csv":
-                values = typed(values, kind)
+                values = label_values(values, kind)
             if is_list(values.type):
                 class_names(values, kind, label, f"{file}, row {{}} of a block".format)
             for value, count in zip(*pc.value_counts(values).flatten(), strict=True):

@@ -138,6 +138,19 @@ def check_columns(where: str, names: Sequence[str], params: IngestParams) -> Non
         raise UserError(f"{where}: no feature columns are left beside the label")
 
 
+def label_values(column: pa.Array, kind: Kind) -> pa.Array:
+    """A label column as `class_names` takes it: `typed`, but text where int64 is too narrow.
+
+    Raises:
+      pa.ArrowException: a value does not fit.
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_uint64(column.type):
+        return column.cast(pa.string())
+    return typed(column, kind)
+
+
 def class_names(
     label: pa.Array, kind: Kind, name: str, at: Callable[[int], str] = "row {}".format
 ) -> pa.Array:
@@ -208,8 +221,8 @@ class FileRows:
             check_columns(path, self.header, params)
             self._columns = [name for name in self.header if self._is_read(name)]
 
-    def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """The file's rows as they are: (number of the first row, batch).
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The file's rows as they are, of all or some columns: (number of the first row, batch).
 
         Raises:
           UserError: the file cannot be read.
@@ -220,7 +233,7 @@ class FileRows:
             self._path,
             self._format,
             params.delimiter,
-            self._columns,
+            self._columns if columns is None else list(columns),
             max_line_bytes=params.max_line_bytes,
         )
         for batch in read:
@@ -237,6 +250,8 @@ class FileRows:
           UserError: a column's type is not supported, or differs between batches of a file that
             declares types.
         """
+        if self._format != "csv":
+            self._check_types(batch)
         for name, column in self._read_columns(batch):
             if self._final:
                 continue
@@ -295,13 +310,32 @@ class FileRows:
             if self._is_read(name):
                 yield name, column
 
+    def check_values(self, first_row: int, batch: pa.RecordBatch) -> None:
+        """Raises UserError where a value cannot be one of a feature, under the kinds so far."""
+        for name, column in self._read_columns(batch):
+            if name != self._params.label and self.kinds.get(name, Kind.NULL) is not Kind.NULL:
+                self._feature(first_row, name, self._typed(first_row, name, column))
+
+    def _check_types(self, batch: pa.RecordBatch) -> None:
+        """Names all columns at once whose type is not supported."""
+        types = {name: column.type for name, column in self._read_columns(batch)}
+        label = self._params.label
+        if label in types and self._format == "parquet" and is_list(types[label]):
+            raise _multi_label(label, self._path)
+        bad = [
+            f"{name!r} has type {kind}" for name, kind in types.items() if not kind_of_type(kind)
+        ]
+        if bad:
+            more = f" and {len(bad) - 5} more columns" if len(bad) > 5 else ""
+            raise UserError(
+                f"{self._path}: column {', '.join(bad[:5])}{more}, which is not supported; exclude "
+                "it, or make columns of one value a row of it"
+            )
+
     def _declared(self, name: str, column: pa.Array, known: Kind) -> Kind:
         here = f"{self._path}: column {name!r}"
         kind = kind_of_type(column.type)
-        if name == self._params.label and self._format == "parquet" and is_list(column.type):
-            raise _multi_label(name, self._path)
-        if kind is None:
-            raise UserError(f"{here} has type {column.type}, which is not supported; exclude it")
+        assert kind is not None  # checked before
         if Kind.NULL not in (kind, known) and kind is not known:
             raise UserError(
                 f"{here} holds {known.value} values in some rows and {kind.value} values in others"
@@ -314,14 +348,23 @@ class FileRows:
     def _typed(self, first_row: int, name: str, column: pa.Array) -> pa.Array:
         kind = self.kinds.get(name, Kind.NULL)
         try:
-            result = typed(column, kind)
+            is_label = name == self._params.label
+            result = label_values(column, kind) if is_label else typed(column, kind)
         except NanInList as error:
             raise UserError(
                 f"{self._at(first_row, error.args[0])}, column {name!r}: a NaN in a list of "
                 "several values; leave the list empty or fill the value"
             ) from error
-        except pa.ArrowInvalid as error:
-            raise UserError(f"{self._path}: column {name!r} as {kind.value}: {error}") from error
+        except pa.ArrowException as error:
+            if "not in range" in str(error):
+                raise UserError(
+                    f"{self._path}, rows from {first_row + 1:,} on, column {name!r}: an integer "
+                    f"beyond int64 ({error}); exclude the column, or store it as text or float"
+                ) from error
+            raise UserError(
+                f"{self._path}, rows from {first_row + 1:,} on, column {name!r} as {kind.value}: "
+                f"{' '.join(str(error).split())[:200]}; exclude the column or store it otherwise"
+            ) from error
         if kind is Kind.FLOAT and (row := first_infinite(result)) is not None:
             raise UserError(
                 f"{self._at(first_row, row)}, column {name!r}: an infinite value; replace it, "
@@ -331,6 +374,13 @@ class FileRows:
 
     def _feature(self, first_row: int, name: str, column: pa.Array) -> pa.Array:
         kind = self.kinds[name]
+        if is_list(column.type):
+            row = int(np.argmax(lengths(column) > 1))
+            raise UserError(
+                f"{self._at(first_row, row)}, column {name!r}: a list of {lengths(column)[row]:,} "
+                "values, where a feature has one value a row; exclude the column, or make a column "
+                "of each value"
+            )
         result = feature(column, kind)
         if kind is Kind.FLOAT and (row := first_infinite(result)) is not None:
             raise UserError(

@@ -41,6 +41,12 @@ def column_names(
     return found[0]
 
 
+def parquet_types(path: str) -> dict[str, pa.DataType]:
+    """Column -> type of a Parquet file; raises UserError where it is none."""
+    with _parquet(path) as file:
+        return {field.name: field.type for field in file.schema_arrow}
+
+
 def read(
     path: str,
     file_format: Format,
@@ -148,7 +154,7 @@ def _read_parquet(path: str, columns: list[str] | None) -> Iterator[pa.RecordBat
         rows = max(1024, min(65536, _BLOCK_CELLS // max(1, width)))
         try:
             yield from file.iter_batches(batch_size=rows, columns=columns)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise UserError(f"{path}: corrupt Parquet file ({_brief(error)})") from error
 
 
