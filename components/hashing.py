@@ -14,7 +14,7 @@ identities of the other rows alone.
 """
 
 import functools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -93,12 +93,15 @@ def row_ids(batch: pa.RecordBatch | pa.Table, exclude: Collection[str] = ()) -> 
     Raises:
       TypeError: a column of another type.
     """
-    total = np.zeros(batch.num_rows, dtype=np.uint64)
+    kept = (name for name in batch.schema.names if name not in exclude)
+    return joint_ids(((name, column_hash(batch.column(name))) for name in kept), batch.num_rows)
+
+
+def joint_ids(columns: Iterable[tuple[str, np.ndarray]], rows: int) -> np.ndarray:
+    """int64 [rows]: identities from the `column_hash` of each named column, in any order."""
+    total = np.zeros(rows, dtype=np.uint64)
     with np.errstate(over="ignore"):
-        for name in batch.schema.names:
-            if name in exclude:
-                continue
-            value = column_hash(batch.column(name))
+        for name, value in columns:
             total += np.where(value == 0, value, splitmix64(value ^ text_hash(name)))
     return splitmix64(total).view(np.int64)
 

@@ -20,7 +20,7 @@ from ..components.example_gen.component import StratifiedExampleGen
 from ..components.fingerprint import code_fingerprint
 from ..components.gate.component import Gate
 from ..components.imbalance_detector.component import ImbalanceDetector
-from ..components.names import ROW_ID, SPLITS, TEST, TRAIN, VAL
+from ..components.names import BOOKKEEPING, SPLITS, TEST, TRAIN, VAL
 from ..components.pusher.component import Pusher
 from ..components.rebalancer.component import Rebalancer
 from ..components.reporter.component import Reporter
@@ -100,6 +100,7 @@ def create_pipeline(
     detector = ImbalanceDetector(
         statistics=statistics,
         schema=schema,
+        examples=raw,
         anomalies=validator.outputs["anomalies"],
         params=config.detector,
     )
@@ -239,7 +240,7 @@ def _stats_options(config: Config, columns: tuple[str, ...]) -> tfdv.StatsOption
         for column in config.checks.slices:
             slicing.slicing_specs.add(feature_keys=[column])
     return tfdv.StatsOptions(
-        feature_allowlist=[column for column in columns if column != ROW_ID],
+        feature_allowlist=[column for column in columns if column not in BOOKKEEPING],
         num_rank_histogram_buckets=RANK_HISTOGRAM_BUCKETS,
         num_quantiles_histogram_buckets=100,  # with fewer, DriftCheck sees drift that is chance
         slicing_config=slicing,

@@ -23,7 +23,7 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 
 from ..components.errors import UserError
-from ..components.names import ROW_ID
+from ..components.names import BOOKKEEPING
 from .preprocessing_params import PreprocessingParams
 
 Inputs = Mapping[str, tf.Tensor | tf.SparseTensor]
@@ -54,8 +54,8 @@ def preprocessing_fn(inputs: Inputs, custom_config: Mapping[str, Any]) -> dict[s
       Under the columns' own names: text and `params.categorical` as int64 ids (0: missing, then
       the vocabulary by frequency, then the out-of-vocabulary ids); numbers as float32, missing
       ones at their train mean (by rank: the median); `<name>_missing` (int64, 0 or 1) for numbers
-      that may be missing; the label untouched (whole numbers as text), the weight as float32 and
-      `_row_id` as int64. All [n, 1].
+      that may be missing; the label untouched (whole numbers as text), the weight as float32,
+      `_row_id` and `_row_copy` as int64. All [n, 1].
 
     Raises:
       UserError: a column has several values a row, a column to be treated as a category is not
@@ -64,7 +64,7 @@ def preprocessing_fn(inputs: Inputs, custom_config: Mapping[str, Any]) -> dict[s
     params: PreprocessingParams = PreprocessingParams.from_property(custom_config["params"])
     label, weight = custom_config["label"], custom_config["weight"]
     columns = {
-        name: column for name, column in inputs.items() if name not in (label, weight, ROW_ID)
+        name: column for name, column in inputs.items() if name not in (label, weight, *BOOKKEEPING)
     }
     if params.fn:
         outputs = _user_fn(params.fn)(dict(inputs), custom_config)
@@ -213,8 +213,9 @@ def _passed_through(inputs: Inputs, label: str, weight: str | None) -> dict[str,
         outputs[label] = _dense(label, inputs[label], "", tf.string if dtype.is_integer else dtype)
     if weight is not None and weight in inputs:
         outputs[weight] = _dense(weight, inputs[weight], 1.0, tf.float32)
-    if ROW_ID in inputs:
-        outputs[ROW_ID] = _dense(ROW_ID, inputs[ROW_ID], 0, tf.int64)
+    for name in BOOKKEEPING:
+        if name in inputs:
+            outputs[name] = _dense(name, inputs[name], 0, tf.int64)
     return outputs
 
 

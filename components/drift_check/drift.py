@@ -11,7 +11,7 @@ from ..champion.report import ChampionInfo
 from ..imbalance_detector.checks import percent, shares
 from ..imbalance_detector.counts import LabelCounts, Statistics, label_counts, overall
 from ..imbalance_detector.report import Imbalance
-from ..names import ROW_ID, TRAIN
+from ..names import BOOKKEEPING, TRAIN
 from .params import DriftParams
 from .report import Drift, FeatureDrift
 
@@ -165,7 +165,7 @@ def _kinds(statistics: Statistics, label: str) -> _Kinds:
     kinds: _Kinds = {}
     for feature in overall(statistics).features:
         kind = feature.WhichOneof("stats")
-        if len(feature.path.step) != 1 or feature.path.step[0] in (label, ROW_ID):
+        if len(feature.path.step) != 1 or feature.path.step[0] in (label, *BOOKKEEPING):
             continue
         if kind in _KINDS:
             has_values = getattr(feature, kind).common_stats.num_non_missing > 0

@@ -46,13 +46,14 @@ class StratifiedExampleGen(FileBasedExampleGen):
     A CSV's columns have the narrowest of these types that all their values have; a field is missing
     where it is empty or one of pyarrow's null markers (NA, NULL, NaN, ...; a question mark is
     none). The label is a bytes feature, the class's name: '3' for 3 and 3.0, 'true' for a boolean,
-    text as it is. The sample weight is float32. `_row_id` is the row's identity.
+    text as it is. The sample weight is float32. `_row_id` is the row's identity, by the values
+    as the files have them (an id of 20 digits keeps its digits), and `_row_copy` which of the rows
+    of this identity it is, from 0, over all splits.
 
     Columns under `exclude` are dropped; `group_by` and `order_by` may be among them, and are
     features otherwise. With `split.mode` stable a row (or a group) keeps its split for ever, which
-    data that come in spans require; equal rows in different groups then go with their groups. (A
-    CSV column of integers in one span that has a fraction in the next changes its rows' identities:
-    Parquet and TFRecord declare their types.)
+    data that come in spans require; equal rows in different groups then go with their groups. With
+    `split.key` a row's identity is that of these columns, so that a new column leaves it alone.
 
     ```
     example_gen = StratifiedExampleGen(

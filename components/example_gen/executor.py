@@ -16,11 +16,13 @@ from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as specs
 
 from ..examples_io import WriteExamples
+from ..hashing import IDENTITY_VERSION
 from ..names import SPLITS
 from ..progress import say
 from .driver import PATH_KEY, Input, resolve
 from .files import find_files, format_of
 from .ingest import ReadSplits, WritePlan
+from .notes import IDENTITY_PROPERTY, NOTES_PROPERTY, Identity, to_text
 from .params import IngestParams
 from .plan import Summary, load_result
 from .rows import check_params, check_spans
@@ -68,7 +70,8 @@ class Executor(BaseExampleGenExecutor):
             - examples: tf.Examples as gzipped TFRecords under Split-train, Split-val, Split-test.
               Custom properties, beside TFX's own: `split_counts` (JSON: split -> class -> rows),
               `split_deviation` (JSON: split -> class -> rows more or fewer than asked),
-              `unlabelled_dropped` (rows).
+              `unlabelled_dropped` (rows), `notes` (JSON: what people should know of the data),
+              `identity` (JSON: version of `_row_id`, and the columns that it is of).
           exec_properties:
             - input_base, input_config, range_config: see FileBasedExampleGen.
             - params: IngestParams as JSON.
@@ -94,6 +97,8 @@ class Executor(BaseExampleGenExecutor):
                 pipeline | WritePlan(files, file_format, params, plan_path)
             summary = load_result(plan_path).summary
             say(_in_words(summary))
+            for note in summary.notes:
+                say(f"warning: {note.message}")
             with self._make_beam_pipeline() as pipeline:
                 splits = self.GenerateExamplesByBeam(
                     pipeline, {**exec_properties, _PLAN_PATH: plan_path}
@@ -109,7 +114,7 @@ class Executor(BaseExampleGenExecutor):
         finally:
             if fileio.exists(plan_path):
                 fileio.remove(plan_path)
-        _describe(artifact, source, summary)
+        _describe(artifact, source, params, summary)
 
 
 def _with_splits(artifact: types.Artifact) -> types.Artifact:
@@ -117,7 +122,9 @@ def _with_splits(artifact: types.Artifact) -> types.Artifact:
     return artifact
 
 
-def _describe(artifact: types.Artifact, source: Input, summary: Summary) -> None:
+def _describe(
+    artifact: types.Artifact, source: Input, params: IngestParams, summary: Summary
+) -> None:
     examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
     examples_utils.set_file_format(artifact, "tfrecords_gzip")
     artifact.set_string_custom_property(utils.FINGERPRINT_PROPERTY_NAME, source.fingerprint)
@@ -127,6 +134,9 @@ def _describe(artifact: types.Artifact, source: Input, summary: Summary) -> None
     artifact.set_string_custom_property("split_counts", json.dumps(summary.counts))
     artifact.set_string_custom_property("split_deviation", json.dumps(summary.deviation))
     artifact.set_int_custom_property("unlabelled_dropped", summary.unlabelled)
+    identity = Identity(version=IDENTITY_VERSION, key=params.split.key)
+    artifact.set_string_custom_property(IDENTITY_PROPERTY, identity.model_dump_json())
+    artifact.set_string_custom_property(NOTES_PROPERTY, to_text(summary.notes))
 
 
 def _in_words(summary: Summary) -> str:

@@ -8,7 +8,6 @@ several files are read in parallel.
 from collections.abc import Iterator, Mapping, Sequence
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
@@ -20,6 +19,7 @@ from .files import Format
 from .kinds import Kind
 from .params import IngestParams
 from .plan import (
+    Assignment,
     FileScan,
     Plan,
     check_scans,
@@ -100,13 +100,9 @@ class _ReadSplits(beam.DoFn):
 
     def process(self, path: str) -> Iterator[beam.pvalue.TaggedOutput]:
         rows = FileRows(path, self._format, self._ingest, self._plan.summary.kinds)
+        assignment = Assignment(self._plan, path, self._ingest)
         for first_row, batch in rows.batches():
-            block = rows.convert(first_row, batch)
-            columns, keys = block.columns, block.keys
-            if block.classes.null_count:
-                labelled = block.classes.is_valid()
-                columns, keys = columns.filter(labelled), keys[np.asarray(labelled)]
-            split = self._plan.splits_of(keys, self._ingest)
+            columns, split = assignment.assign(rows.convert(first_row, batch))
             for i, name in enumerate(SPLITS):
                 chosen = columns.filter(pa.array(split == i))
                 if chosen.num_rows:

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..hashing import column_hash
+
 MICROSECONDS: Final = 1_000_000
 
 
@@ -36,6 +38,7 @@ class Kind(str, Enum):
         return "bytes" if self in (Kind.TEXT, Kind.NULL) else "int"
 
 
+_EXACT: Final = 2.0**53  # below it a float64 holds every whole number
 _PEEK: Final = 16  # values tried first: a cast in vain is slow, it words an error for each value
 _TRUTH: Final = ("true", "false")
 _ARROW: Final[Mapping[Kind, pa.DataType]] = {
@@ -131,6 +134,38 @@ def feature(column: pa.Array, kind: Kind) -> pa.Array:
     return column
 
 
+def exact_hash(source: pa.Array, column: pa.Array) -> np.ndarray:
+    """uint64 [n]: hash of each value as the file has it, 0 where it is missing.
+
+    Args:
+      source: the column as it was read.
+      column: the same, `typed`.
+
+    A whole number that neither int64 nor float64 holds, such as an id of 20 digits, is its digits;
+    a float32 is the decimal that it is printed as, thus the same as in a CSV.
+    """
+    if pa.types.is_uint64(source.type):
+        return column_hash(source)
+    if pa.types.is_float32(source.type.value_type if is_list(source.type) else source.type):
+        return column_hash(on_values(column, _as_printed))
+    value = column_hash(column)
+    from_text, decimal = pa.types.is_string(source.type), pa.types.is_decimal(source.type)
+    if not (column.type == pa.float64() and (from_text or decimal)):
+        return value
+    numbers = column.to_numpy(zero_copy_only=False)
+    wide = np.flatnonzero(np.abs(numbers) >= _EXACT)
+    if len(wide):
+        texts = source.take(pa.array(wide))
+        if decimal:
+            texts = pa.array([format(v, "f") for v in texts.to_pylist()])
+        texts = pc.ascii_trim_whitespace(texts)
+        texts = pc.replace_substring_regex(texts, pattern=r"^(-?)0+(\d)", replacement=r"\1\2")
+        texts = pc.replace_substring_regex(texts, pattern=r"^(-?\d+)\.0*$", replacement=r"\1")
+        whole = np.asarray(pc.match_substring_regex(texts, r"^-?\d+$"))
+        value[wide[whole]] = column_hash(texts.filter(pa.array(whole)))
+    return value
+
+
 def first_infinite(column: pa.Array) -> int | None:
     """Row of the first infinite value in a column of floats; None: there is none."""
     values = column.flatten() if is_list(column.type) else column
@@ -168,6 +203,10 @@ def on_values(column: pa.Array, function: Callable[[pa.Array], pa.Array]) -> pa.
         return function(column)
     offsets = np.concatenate([[0], np.cumsum(lengths(column))])
     return pa.LargeListArray.from_arrays(pa.array(offsets), function(column.flatten()))
+
+
+def _as_printed(values: pa.Array) -> pa.Array:
+    return values.cast(pa.float32()).cast(pa.string()).cast(pa.float64())
 
 
 def _squeeze(column: pa.Array) -> pa.Array:

@@ -21,6 +21,11 @@ class SplitParams(Params):
         0.15, gt=0, lt=1, description="share for early stopping, calibration and threshold"
     )
     test: float = Field(0.15, gt=0, lt=1, description="share that only the evaluation sees")
+    key: tuple[str, ...] = Field(
+        (),
+        description="columns that alone make a row's identity, so that a new column leaves it and "
+        "the row's split; they may be under data.exclude. None: all features make it",
+    )
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:

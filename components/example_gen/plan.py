@@ -1,30 +1,34 @@
 """First pass over the data: kinds, classes and identities of all files, and which row goes where.
 
-Rows are not held. Between the stages a row is its key and class, 12 bytes (8 more with `order_by`,
-and with a `group_by` column that is excluded), some 60 bytes while all are assigned in one place;
-with stable splits only counts are kept.
+Rows are not held. Between the stages a row is its identity and class, 12 bytes (with `group_by`,
+`order_by` and `split.key` 8 more each, or 16 where the column is not part of the identity, with
+`weight` 4), some 60 bytes while all are assigned in one place. The plan keeps 9 bytes for each key
+(none with stable splits), and of repeated rows 8 bytes for each identity and 16 for each kind in
+each file.
 """
 
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
 
 from ..errors import DataCheckError, ImbalanceError, UserError
-from ..names import SPLITS
+from ..names import ROW_COPY, SPLITS
 from . import splits
+from .copies import TIES, FirstCopies, class_words, number
 from .files import Format, open_binary
 from .kinds import Kind, join
+from .notes import Note
 from .params import IngestParams, SplitParams
-from .rows import Block, FileRows, check_columns, check_name
+from .rows import Block, FileRows, check_columns, check_name, in_identity
 
 MAX_CLASSES = 1000
-_PARTS = ("keys", "classes", "ids", "times")
 
 
 @dataclass
@@ -41,8 +45,8 @@ class FileScan:
       unlabelled: number of rows without a label, first_unlabelled the first of them, from 0.
       class_names: the classes, in order of appearance.
       counts: int64 [n_classes, 3], rows of each class in each split; stable splits only.
-      parts: of the labelled rows, where needed: `keys` and `ids` int64, `classes` int32, `times`
-        int64, in the order of rows.
+      parts: of the labelled rows in their order: `ids` int64 and `classes` int32; where needed
+        `keys` and `times` int64; and what orders equal rows, under names of copies.TIES.
     """
 
     path: str
@@ -70,6 +74,8 @@ class Summary(BaseModel):
     """split -> class -> labelled rows."""
     deviation: dict[str, dict[str, float]]
     """split -> class -> rows more (or, negative, fewer) than its share of the class."""
+    notes: list[Note] = []
+    """What people should know of the data."""
 
 
 @dataclass
@@ -80,11 +86,15 @@ class Plan:
       summary: counts.
       keys: int64 [k], sorted distinct keys; empty for stable splits.
       split: int8 [k], the split of each key.
+      files: paths of the files that have rows with a label, sorted.
+      copies: the numbers of equal rows, by file.
     """
 
     summary: Summary
     keys: np.ndarray
     split: np.ndarray
+    files: list[str]
+    copies: FirstCopies
 
     def splits_of(self, keys: np.ndarray, params: IngestParams) -> np.ndarray:
         """int8 [n]: the split of each row by its key.
@@ -102,7 +112,14 @@ class Plan:
     def to_bytes(self) -> bytes:
         """All of it, for a file that the second pass reads."""
         buffer = io.BytesIO()
-        np.savez(buffer, summary=self.summary.model_dump_json(), keys=self.keys, split=self.split)
+        np.savez(
+            buffer,
+            summary=self.summary.model_dump_json(),
+            keys=self.keys,
+            split=self.split,
+            files=json.dumps(self.files),
+            **vars(self.copies),
+        )
         return buffer.getvalue()
 
     @classmethod
@@ -111,7 +128,39 @@ class Plan:
         with open_binary(path) as file:
             stored = np.load(io.BytesIO(file.read()))
         summary = Summary.model_validate_json(str(stored["summary"]))
-        return cls(summary, stored["keys"], stored["split"])
+        copies = FirstCopies(*(stored[part.name] for part in fields(FirstCopies)))
+        files = json.loads(str(stored["files"]))
+        return cls(summary, stored["keys"], stored["split"], files, copies)
+
+
+class Assignment:
+    """Says of the rows of one file, read block by block, which copy each is and where it goes."""
+
+    def __init__(self, plan: Plan, path: str, params: IngestParams) -> None:
+        self._plan, self._params = plan, params
+        known = path in plan.files
+        self._counter = plan.copies.counter(plan.files.index(path)) if known else None
+
+    def assign(self, block: Block) -> tuple[pa.RecordBatch, np.ndarray]:
+        """Columns of the block's labelled rows, `_row_copy` among them, and their splits int8.
+
+        Raises:
+          RuntimeError: the rows are not those of the first pass.
+        """
+        columns, classes, ids, keys = block.columns, block.classes, block.ids, block.keys
+        ties = block.ties
+        if classes.null_count:
+            labelled = np.asarray(classes.is_valid())
+            columns, classes = columns.filter(pa.array(labelled)), classes.drop_null()
+            ids, keys = ids[labelled], keys[labelled]
+            ties = {name: tie[labelled] for name, tie in ties.items()}
+        copies = np.zeros(len(ids), np.int64)
+        if self._counter and len(ids):
+            copies = self._counter.number(ids, class_words(classes), ties)
+        columns = pa.RecordBatch.from_arrays(
+            [*columns.columns, pa.array(copies)], names=[*columns.schema.names, ROW_COPY]
+        )
+        return columns, self._plan.splits_of(keys, self._params)
 
 
 def scan_file(
@@ -146,13 +195,13 @@ def scan_file(
                 raise
             scan.failed = True
     scan.class_names = list(index)
-    parts = {k: np.concatenate([b[k] for b in blocks]) for k in _PARTS if blocks and k in blocks[0]}
+    parts = {k: np.concatenate([b[k] for b in blocks]) for k in (blocks[0] if blocks else ())}
     if params.split.mode == "stable" and blocks:
-        split = splits.stable(parts["keys"], _shares(params.split), params.seed)
+        keys = parts.pop("keys", parts["ids"])
+        split = splits.stable(keys, _shares(params.split), params.seed)
         cells = np.bincount(parts["classes"] * len(SPLITS) + split, minlength=len(index) * 3)
         scan.counts = cells.reshape(-1, len(SPLITS))
-    else:
-        scan.parts = parts
+    scan.parts = parts
     return scan
 
 
@@ -236,6 +285,12 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
             f"label column {params.label!r} of {_where(scans)}: {found}; two are needed at least"
         )
     index = {name: i for i, name in enumerate(names)}
+    scans = [scan for scan in scans if scan.class_names]
+    classes = [
+        np.array([index[n] for n in s.class_names], np.int32)[s.parts["classes"]] for s in scans
+    ]
+    tied = [{name: s.parts[name] for name in TIES if name in s.parts} for s in scans]
+    _, copies = number([s.parts["ids"] for s in scans], classes, names, tied)
     if params.split.mode == "stable":
         counts = np.zeros((len(names), len(SPLITS)), dtype=np.int64)
         for scan in scans:
@@ -243,7 +298,7 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
                 counts[[index[name] for name in scan.class_names]] += scan.counts
         keys = split = np.zeros(0, np.int64)
     else:
-        keys, split, counts = _assign(scans, index, params)
+        keys, split, counts = _assign(scans, np.concatenate(classes), names, params)
     if (empty := counts.sum(axis=0) == 0).any():
         raise UserError(
             f"split.{SPLITS[int(np.argmax(empty))]}: no row falls in this split; {rows:,} rows are "
@@ -258,7 +313,7 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
         counts=_table(names, counts),
         deviation=_table(names, np.round(counts - asked, 2)),
     )
-    return Plan(summary, keys, split.astype(np.int8))
+    return Plan(summary, keys, split.astype(np.int8), [scan.path for scan in scans], copies)
 
 
 def dump_result(result: Plan | ImbalanceError) -> bytes:
@@ -296,32 +351,30 @@ def _kept(
     order = [index.setdefault(name, len(index)) for name in encoded.dictionary.to_pylist()]
     check_class_count(len(index), params.label)
     code = np.asarray(encoded.indices.drop_null())
-    parts = {"keys": block.keys[labelled], "classes": np.array(order, np.int32)[code]}
-    if _may_link(params):
-        parts["ids"] = block.ids[labelled]
+    parts = {name: tie[labelled] for name, tie in block.ties.items()}
+    parts |= {"ids": block.ids[labelled], "classes": np.array(order, np.int32)[code]}
+    if params.group_by is not None:
+        parts["keys"] = block.keys[labelled]
     if block.times is not None:
         parts["times"] = block.times[labelled]
     return parts
 
 
-def _may_link(params: IngestParams) -> bool:
-    """Whether equal rows may have different keys: the group is not one of the features."""
-    is_stable = params.order_by is None and params.split.mode == "stable"
-    return params.group_by in params.exclude and not is_stable
-
-
 def _assign(
-    scans: Sequence[FileScan], index: Mapping[str, int], params: IngestParams
+    scans: Sequence[FileScan], classes: np.ndarray, names: list[str], params: IngestParams
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distinct keys int64 [k], the split int8 [k] of each, counts int64 [n_classes, 3]."""
-    scans = [scan for scan in scans if scan.parts]
-    joined = {part: np.concatenate([s.parts[part] for s in scans]) for part in scans[0].parts}
-    classes = np.concatenate(
-        [np.array([index[n] for n in s.class_names], np.int64)[s.parts["classes"]] for s in scans]
-    )
+    joined = {
+        part: np.concatenate([scan.parts[part] for scan in scans])
+        for part in ("ids", "keys", "times")
+        if part in scans[0].parts
+    }
+    of_rows = joined.get("keys", joined["ids"])
     shares = _shares(params.split)
-    keys, unit = splits.units_of(joined["keys"], joined.get("ids"))
-    units = unit[np.searchsorted(keys, joined["keys"])]
+    # Rows of one identity may be in several groups where the group is not part of it.
+    links = None if in_identity(params.group_by, params) else joined["ids"]
+    keys, unit = splits.units_of(of_rows, links)
+    units = unit[np.searchsorted(keys, of_rows)]
     if params.order_by is not None:
         by_unit = splits.temporal(units, joined["times"], shares)
         if by_unit is None:
@@ -330,10 +383,10 @@ def _assign(
                 "what must stay together; no cut into train, val and test exists"
             )
     else:
-        _check_class_sizes(units, classes, list(index), params)
+        _check_class_sizes(units, classes, names, params)
         priority = splits.unit_priority(keys, unit, params.seed)
-        by_unit = splits.exact(units, priority, classes, len(index), shares)
-    cells = np.bincount(classes * len(SPLITS) + by_unit[units], minlength=len(index) * len(SPLITS))
+        by_unit = splits.exact(units, priority, classes, len(names), shares)
+    cells = np.bincount(classes * len(SPLITS) + by_unit[units], minlength=len(names) * len(SPLITS))
     return keys, by_unit[unit], cells.reshape(-1, len(SPLITS))
 
 

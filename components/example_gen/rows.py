@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import UserError
-from ..hashing import column_hash, row_ids
-from ..names import GROUP_ID, ROW_ID
+from ..hashing import joint_ids
+from ..names import GROUP_ID, ROW_COPY, ROW_ID
 from ..progress import say
 from . import sources
 from .files import Format, close_names, has_span
@@ -19,6 +19,7 @@ from .kinds import (
     Kind,
     NanInList,
     as_lists,
+    exact_hash,
     feature,
     first_infinite,
     is_list,
@@ -34,6 +35,7 @@ _NUMBERS = (Kind.BOOL, Kind.INT, Kind.FLOAT)
 _TIMES = (Kind.TIME, Kind.ZONED)
 _RESERVED = {
     ROW_ID: "a row's identity",
+    ROW_COPY: "which of equal rows a row is",
     GROUP_ID: "a row's group",
     "examples": "the model's input of whole records",
 }
@@ -50,9 +52,11 @@ class Block:
       columns: what is written of the n rows: the features, the label as the class's name, the
         sample weight and `_row_id`; scalars or lists of int64, float32 or large_binary.
       classes: large_string [n], null where a row has no label.
-      ids: int64 [n], the rows' identities: of their features alone.
+      ids: int64 [n], the rows' identities: of their features alone, or of `split.key`.
       keys: int64 [n], the group's identity where rows are grouped and theirs is known, else `ids`.
       times: int64 [n], values of `order_by` as numbers of the same order; None: there is none.
+      ties: what may differ between rows of one identity, under names of copies.TIES, each [n]:
+        hash of the group int64, `times`, weight float32, hash of all features int64.
     """
 
     first_row: int
@@ -61,6 +65,7 @@ class Block:
     ids: np.ndarray
     keys: np.ndarray
     times: np.ndarray | None
+    ties: Mapping[str, np.ndarray]
 
 
 def examples(columns: pa.RecordBatch) -> pa.RecordBatch:
@@ -80,10 +85,26 @@ def check_params(params: IngestParams) -> None:
     for path, column in (("data.label", params.label), ("data.weight", params.weight)):
         if column in params.exclude:
             raise UserError(f"data.exclude: {column!r} is needed as {path}; take it out of there")
+    for column in params.split.key:
+        for other, taken in (("data.label", params.label), ("data.weight", params.weight)):
+            if column == taken:
+                raise UserError(
+                    f"split.key: {column!r} is used already as {other}; a row's identity is "
+                    "that of features, or of columns under data.exclude"
+                )
+    if len(set(params.split.key)) < len(params.split.key):
+        raise UserError(f"split.key: names a column twice ({', '.join(params.split.key)})")
     if params.order_by is not None and params.split.mode == "stable":
         raise UserError(
             "split.mode: stable assigns rows by hash, data.order_by by time; leave out one of them"
         )
+
+
+def in_identity(column: str | None, params: IngestParams) -> bool:
+    """Whether rows of one identity have one value in the column; so it is where there is none."""
+    if column is None:
+        return True
+    return column in params.split.key if params.split.key else column not in params.exclude
 
 
 def check_spans(path: str, params: IngestParams) -> None:
@@ -118,7 +139,7 @@ def check_columns(where: str, names: Sequence[str], params: IngestParams) -> Non
             hint += f"; the file seems to be delimited by {other!r}: set data.delimiter"
         raise UserError(f"data.label: no column {params.label!r} in {where}; {hint}")
     others = [("data.weight", params.weight), ("data.group_by", params.group_by)]
-    others += [("data.order_by", params.order_by)]
+    others += [("data.order_by", params.order_by), *(("split.key", n) for n in params.split.key)]
     for path, name in others:
         if name is not None:
             check_name(where, names, path, name)
@@ -272,23 +293,41 @@ class FileRows:
           UserError: a value cannot be used: infinite, a bad label, weight or time.
         """
         params = self._params
-        columns = {n: self._typed(first_row, n, c) for n, c in self._read_columns(batch)}
-        values = {
-            name: self._feature(first_row, name, column)
-            for name, column in columns.items()
+        source = dict(self._read_columns(batch))
+        columns = {name: self._typed(first_row, name, column) for name, column in source.items()}
+        features = [
+            name
+            for name in columns
             if name not in (params.label, *params.exclude) and self.kinds[name] is not Kind.NULL
-        }
+        ]
+        values = {name: self._feature(first_row, name, columns[name]) for name in features}
         weight = values.pop(params.weight, None) if params.weight else None
         if params.weight:
             weight = self._weight(first_row, weight, batch.num_rows)
-        features = _record_batch(values, batch.num_rows)
-        ids = row_ids(features)
+        hashed = {
+            name: exact_hash(source[name], columns[name])
+            for name in {*values, *params.split.key, params.group_by} & columns.keys()
+        }
+        ids = content = joint_ids(((n, hashed[n]) for n in values), batch.num_rows)
+        if key := [name for name in params.split.key if name in hashed]:
+            known = np.any([hashed[name] != 0 for name in key], axis=0)
+            by_key = joint_ids(((name, hashed[name]) for name in key), batch.num_rows)
+            ids = np.where(known, by_key, content)  # a row without a key is only itself
         keys, times = ids, None
-        if params.group_by is not None and params.group_by in columns:
-            group = column_hash(feature(columns[params.group_by], self.kinds[params.group_by]))
-            keys = np.where(group == 0, ids, group.view(np.int64))
+        if params.group_by in hashed:
+            group = hashed[params.group_by].view(np.int64)
+            keys = np.where(group == 0, ids, group)
         if params.order_by is not None:
             times = self._times(first_row, columns.get(params.order_by), batch.num_rows)
+        ties: dict[str, np.ndarray] = {}
+        if not in_identity(params.group_by, params):
+            ties["group"] = keys
+        if times is not None and not in_identity(params.order_by, params):
+            ties["time"] = times
+        if weight is not None:
+            ties["weight"] = np.asarray(weight)
+        if params.split.key:
+            ties["content"] = content
         label = columns.get(params.label, pa.nulls(batch.num_rows))
         at = partial(self._at, first_row)
         classes = class_names(label, self.kinds.get(params.label, Kind.NULL), params.label, at)
@@ -299,11 +338,12 @@ class FileRows:
         if params.group_by is not None:
             values[GROUP_ID] = pa.array(keys)
         written = _record_batch(values, batch.num_rows)
-        return Block(first_row, written, classes, ids, keys, times)
+        return Block(first_row, written, classes, ids, keys, times, ties)
 
     def _is_read(self, name: str) -> bool:
-        kept = name not in self._params.exclude
-        return kept or name in (self._params.group_by, self._params.order_by)
+        params = self._params
+        needed = (params.group_by, params.order_by, *params.split.key)
+        return name not in params.exclude or name in needed
 
     def _read_columns(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.Array]]:
         for name, column in zip(batch.schema.names, batch.columns, strict=True):

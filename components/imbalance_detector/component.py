@@ -15,6 +15,8 @@ from .params import DetectorParams
 _CODE = (
     "tfx_imbalance.components.imbalance_detector",
     "tfx_imbalance.components.class_weights",
+    "tfx_imbalance.components.example_gen.notes",
+    "tfx_imbalance.components.names",
 )
 
 
@@ -30,6 +32,9 @@ class ImbalanceDetectorSpec(component_spec.ComponentSpec):
         "schema": component_spec.ChannelParameter(type=standard_artifacts.Schema),
         "anomalies": component_spec.ChannelParameter(
             type=standard_artifacts.ExampleAnomalies, optional=True
+        ),
+        "examples": component_spec.ChannelParameter(
+            type=standard_artifacts.Examples, optional=True
         ),
     }
     OUTPUTS: ClassVar = {
@@ -51,6 +56,7 @@ class ImbalanceDetector(base_component.BaseComponent):
           statistics=statistics_gen.outputs["statistics"],
           schema=schema_gen.outputs["schema"],
           anomalies=example_validator.outputs["anomalies"],
+          examples=example_gen.outputs["examples"],
           params=DetectorParams(label="y", positive="yes", row_id=True),
       )
       transform = Transform(
@@ -62,8 +68,8 @@ class ImbalanceDetector(base_component.BaseComponent):
 
     `outputs` contains:
       - `report`: an ImbalanceReport: class order, counts, severity, checks, class weights.
-      - `checked_schema`: the Schema, and `_row_id` in it where `params.row_id` is set: Transform
-        reads no feature that its schema lacks, and a row's identity is in no statistics.
+      - `checked_schema`: the Schema, and `_row_id` and `_row_copy` in it where `params.row_id` is
+        set: Transform reads no feature that its schema lacks, and they are in no statistics.
 
     Where a check fails, the node fails with `ImbalanceCheckFailed`, which carries the report.
     """
@@ -77,6 +83,7 @@ class ImbalanceDetector(base_component.BaseComponent):
         schema: types.BaseChannel,
         params: DetectorParams,
         anomalies: types.BaseChannel | None = None,
+        examples: types.BaseChannel | None = None,
     ) -> None:
         """Builds the node.
 
@@ -85,11 +92,14 @@ class ImbalanceDetector(base_component.BaseComponent):
           schema: the Schema of the same data.
           params: the label, bounds, and what is to fail.
           anomalies: ExampleAnomalies, told in words and judged by `fail_on.anomalies`.
+          examples: those of StratifiedExampleGen: what it has to say of the data becomes checks
+            that warn. No row of them is read.
         """
         spec = ImbalanceDetectorSpec(
             statistics=statistics,
             schema=schema,
             anomalies=anomalies,
+            examples=examples,
             report=types.Channel(type=artifacts.ImbalanceReport),
             checked_schema=types.Channel(type=standard_artifacts.Schema),
             params=params.to_property(),

@@ -7,12 +7,13 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
 from ..class_weights import ClassWeightParams, Scheme, class_weights
 from ..errors import UserError
-from ..names import ROW_ID, SPLITS, TRAIN
+from ..example_gen.notes import Note
+from ..names import BOOKKEEPING, SPLITS, TRAIN
 from .checks import run_checks, shares
 from .counts import LabelCounts, Statistics, label_counts, natural_key, overall, slices
 from .params import DetectorParams, Severity
 from .recommendation import recommend
-from .report import Imbalance, Recommendation, SliceCounts
+from .report import Check, Imbalance, Recommendation, SliceCounts
 
 _SUGGESTED: tuple[Scheme, ...] = ("balanced", "inverse_sqrt", "effective_number")
 """The schemes that ask nothing of the user about single classes."""
@@ -23,6 +24,7 @@ def detect(
     schema: schema_pb2.Schema,
     params: DetectorParams,
     anomalies: Mapping[str, anomalies_pb2.Anomalies] | None = None,
+    notes: Iterable[Note] = (),
 ) -> Imbalance:
     """Counts, judges and advises. As complete a report as can be, whatever is wrong with the data.
 
@@ -31,6 +33,7 @@ def detect(
       schema: the data's schema.
       params: the label, bounds, and what is to fail.
       anomalies: split -> what ExampleValidator found; None: it did not run.
+      notes: what the ingest says of the data; each becomes a check that warns.
 
     Raises:
       UserError: no train split, no such label, a positive class that does not exist or is no part
@@ -83,6 +86,7 @@ def detect(
         recommendation=Recommendation(technique="", reasons=[]),
     )
     report.checks = run_checks(report, labels, schema, params)
+    report.checks += [Check(name=n.name, level="warn", message=n.message) for n in notes]
     report.recommendation = recommend(report)
     return report
 
@@ -191,11 +195,12 @@ def _in_words(anomalies: anomalies_pb2.Anomalies) -> list[str]:
 
 
 def with_row_id(schema: schema_pb2.Schema) -> schema_pb2.Schema:
-    """A copy of the schema that has the int64 feature `_row_id`, one value in each row."""
+    """A copy of the schema that has `_row_id` and `_row_copy`, one int64 value each in a row."""
     extended = schema_pb2.Schema()
     extended.CopyFrom(schema)
-    if not any(feature.name == ROW_ID for feature in schema.feature):
-        feature = extended.feature.add(name=ROW_ID, type=schema_pb2.INT)
+    known = {feature.name for feature in schema.feature}
+    for name in (name for name in BOOKKEEPING if name not in known):
+        feature = extended.feature.add(name=name, type=schema_pb2.INT)
         feature.presence.min_fraction = 1
         feature.presence.min_count = 1
         feature.shape.dim.add(size=1)

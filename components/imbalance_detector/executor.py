@@ -11,6 +11,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from ..artifact_io import ArtifactDict, write_report
+from ..example_gen import notes
 from .counts import Statistics
 from .detect import detect, with_row_id
 from .errors import ImbalanceCheckFailed
@@ -30,7 +31,7 @@ class Executor(base_executor.BaseExecutor):
 
         Args:
           input_dict: `statistics` (ExampleStatistics), `schema` (Schema), and `anomalies`
-            (ExampleAnomalies) or none.
+            (ExampleAnomalies) and `examples` (Examples of StratifiedExampleGen) or none.
           output_dict: `report` (ImbalanceReport) and `checked_schema` (Schema).
           exec_properties: `params`, JSON of DetectorParams; `code_fingerprint` is for the cache.
 
@@ -49,7 +50,9 @@ class Executor(base_executor.BaseExecutor):
             schema,
             params,
             _read_anomalies(input_dict) if input_dict.get("anomalies") else None,
+            _read_notes(input_dict),
         )
+        report.identity = _read_identity(input_dict)
         if report.failed:
             raise ImbalanceCheckFailed(report)
         write_report(output_dict, "report", report)
@@ -73,6 +76,21 @@ def _read_anomalies(artifacts: ArtifactDict) -> dict[str, anomalies_pb2.Anomalie
         with fileio.open(path, "rb") as file:
             found[split] = anomalies_pb2.Anomalies.FromString(file.read())
     return found
+
+
+def _read_notes(artifacts: ArtifactDict) -> list[notes.Note]:
+    return [
+        note
+        for artifact in artifacts.get("examples") or ()
+        for note in notes.from_text(artifact.get_string_custom_property(notes.NOTES_PROPERTY))
+    ]
+
+
+def _read_identity(artifacts: ArtifactDict) -> notes.Identity | None:
+    for artifact in artifacts.get("examples") or ():
+        if text := artifact.get_string_custom_property(notes.IDENTITY_PROPERTY):
+            return notes.Identity.model_validate_json(text)
+    return None
 
 
 def _split_files(artifacts: ArtifactDict, key: str) -> dict[str, str]:

@@ -47,7 +47,9 @@ class DetectorParams(CheckOptions):
         None, description="positive class of a binary label; the smaller class when not given"
     )
     row_id: bool = Field(
-        False, description="the examples have the feature `_row_id`, as StratifiedExampleGen's do"
+        False,
+        description="the examples have the features `_row_id` and `_row_copy`, as "
+        "StratifiedExampleGen's do",
     )
     k_neighbors: int = Field(5, ge=1, description="to judge which classes are too small for SMOTE")
     class_weights: ClassWeightParams = ClassWeightParams()

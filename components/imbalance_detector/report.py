@@ -2,6 +2,7 @@
 
 from typing import ClassVar, Literal
 
+from ..example_gen.notes import Identity
 from ..report import Report
 from .params import Severity
 
@@ -63,6 +64,8 @@ class Imbalance(Report):
     """By the configured scheme, from train's counts before any rebalancing."""
     suggested_class_weights: dict[str, dict[str, float]]
     """scheme -> class -> weight, for comparison."""
+    identity: Identity | None = None
+    """What the examples' `_row_id` is the identity of; None where the examples do not tell."""
     anomalies: dict[str, list[str]]
     """split -> ExampleValidator's anomalies in words."""
     checks: list[Check]

@@ -5,7 +5,7 @@ from typing import Literal
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from ..names import ROW_ID
+from ..names import BOOKKEEPING
 
 FeatureType = Literal["int", "float"]
 
@@ -73,7 +73,7 @@ def features_of(
     weight_column: tuple[str, FeatureType] | None = None
     for feature in sorted(schema.feature, key=lambda f: f.name):
         name = feature.name
-        if name in (label, ROW_ID):
+        if name in (label, *BOOKKEEPING):
             continue
         kind: FeatureType = "int" if feature.type == schema_pb2.INT else "float"
         sizes = [dim.size for dim in feature.shape.dim]

@@ -9,7 +9,7 @@ import tensorflow_transform as tft
 
 from .. import tfrecord
 from ..errors import UserError
-from ..names import ROW_ID, SAMPLING_WEIGHT
+from ..names import BOOKKEEPING, ROW_COPY, ROW_ID, SAMPLING_WEIGHT
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Rows:
 def model_features(
     transform: tft.TFTransformOutput, label: str, weight: str | None
 ) -> tuple[Feature, ...]:
-    """The transformed features that a model sees: all but the label, the weight and `_row_id`.
+    """The transformed features that a model sees: all but label, weight and bookkeeping.
 
     A category is an int64 feature whose schema has an `int_domain`; any other is a number.
 
@@ -68,7 +68,7 @@ def model_features(
     schema = {f.name: f for f in transform.transformed_metadata.schema.feature}
     features = []
     for name, spec in sorted(transform.transformed_feature_spec().items()):
-        if name in (label, weight, ROW_ID):
+        if name in (label, weight, *BOOKKEEPING):
             continue
         if not isinstance(spec, tf.io.FixedLenFeature):
             raise UserError(
@@ -141,6 +141,7 @@ def read_rows(
     _check_label(label, specs)
     wanted = {f.name: specs[f.name] for f in features}
     wanted |= {name: specs[name] for name in (label, weight, ROW_ID) if name and name in specs}
+    wanted[ROW_COPY] = tf.io.FixedLenFeature([], tf.int64, 0)
     wanted[SAMPLING_WEIGHT] = tf.io.FixedLenFeature([], tf.float32, 1.0)
     index_of = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(list(classes), tf.range(len(classes))), -1
@@ -159,6 +160,7 @@ def read_rows(
             names,
             tf.reshape(tf.cast(weights, tf.float32), [-1]) * columns[SAMPLING_WEIGHT],
             tf.reshape(row_ids, [-1]),
+            columns[ROW_COPY],
         )
 
     files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
@@ -173,7 +175,7 @@ def read_rows(
         ]
     if not blocks:
         raise UserError(f"no rows to learn from in {', '.join(patterns)}")
-    numbers, categories, labels, names, weights, row_ids = (
+    numbers, categories, labels, names, weights, row_ids, copies = (
         np.concatenate(parts) for parts in zip(*blocks, strict=True)
     )
     if (labels < 0).any():
@@ -181,7 +183,7 @@ def read_rows(
         raise UserError(f"label {label!r} has the value {unknown!r}; expected one of {classes}")
     if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
         raise UserError(f"sample weight {weight!r}: expected finite numbers from 0, not all 0")
-    order = np.lexsort((labels, row_ids))
+    order = np.lexsort((copies, labels, row_ids))
     return Rows(numbers[order], categories[order], labels[order], weights[order])
 
 

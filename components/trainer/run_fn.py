@@ -9,7 +9,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from .. import progress
 from ..errors import UserError
-from ..names import ROW_ID
+from ..names import BOOKKEEPING
 from .devices import visible_devices
 from .export import ServingModule, export
 from .hyperparameters import decoded, overridden
@@ -66,7 +66,7 @@ def run_fn(fn_args: FnArgs) -> None:
         start,
     )
     fitted = learner(params.learner)(train, val, task)
-    hidden = {params.label, params.weight, ROW_ID}
+    hidden = {params.label, params.weight, *BOOKKEEPING}
     export(ServingModule(transform, fitted.scorer, hidden), fn_args.serving_model_dir)
     if fitted.network:
         warm_start.save(fitted.network, inputs, fn_args.serving_model_dir)

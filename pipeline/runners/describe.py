@@ -13,6 +13,7 @@ from ...components.artifact_io import read_report
 from ...components.calibrator.report import Calibration
 from ...components.champion.report import ChampionInfo
 from ...components.drift_check.report import Drift
+from ...components.example_gen.notes import NOTES_PROPERTY, from_text
 from ...components.gate.report import Gating
 from ...components.imbalance_detector.report import Imbalance
 from ...components.rebalancer.report import Rebalancing
@@ -28,6 +29,15 @@ def describe(node: str, outputs: Outputs) -> str:
     """One phrase on the outputs of the node with this id; '' for a node it does not know."""
     how = _BY_NODE.get(node)
     return how(outputs) if how else ""
+
+
+def remarks(node: str, outputs: Outputs) -> list[str]:
+    """What the node found that a user should know, a sentence each."""
+    if node != "StratifiedExampleGen":
+        return []
+    [artifact] = outputs["examples"]
+    found = from_text(artifact.get_string_custom_property(NOTES_PROPERTY))
+    return [note.message for note in found]
 
 
 def _examples(outputs: Outputs) -> str:

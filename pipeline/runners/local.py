@@ -89,12 +89,16 @@ def _run(config: Config, workspace: Workspace, folder: RunFolder, out: Terminal)
         timings_path=str(folder.timings),
     )
     try:
+        from .describe import remarks
+
         ir = _compile(config, workspace, context, out)
         for node, outputs[node.node] in _launch_nodes(ir, context.run_id, out):
             timings.append(node)
             _save_timings(folder, timings)
             took = "cached" if node.cached else f"{node.seconds:.1f} s"
             out.line(f"  {node.node:<22}{took:>8}   {node.made}")
+            for remark in remarks(node.node, outputs[node.node]):
+                out.line(f"  warning: {remark}", style="yellow")
         summary = _take_report(outputs["Reporter"], folder)
     except Exception as error:
         summary = _report_failure(error, context, outputs, timings, folder, out)

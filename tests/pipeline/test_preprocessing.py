@@ -18,6 +18,7 @@ REQUIRED = {
     "s": tf.string,
     "y": tf.string,
     "_row_id": tf.int64,
+    "_row_copy": tf.int64,
 }
 OPTIONAL = {"maybe": tf.float32, "empty": tf.float32, "word": tf.string, "w": tf.float32}
 SPEC = {
@@ -34,6 +35,7 @@ def row(i: int, **changes) -> dict:
         "s": "often" if i % 4 else "seldom",
         "y": "yes" if i % 5 == 0 else "no",
         "_row_id": 10**15 + i,
+        "_row_copy": i % 2,
         "word": ["a", "b", None, ""][i % 4],
         "maybe": None if i % 2 else float(i),
         "empty": None,
@@ -106,6 +108,7 @@ def test_label_row_id_and_weight_pass_through(done):
     assert [v.decode() for v in columns["y"][:40, 0]] == [r["y"] for r in TRAIN]
     assert columns["_row_id"][:40, 0].tolist() == [r["_row_id"] for r in TRAIN]
     assert set(columns["w"][:, 0].tolist()) == {1.5}
+    assert columns["_row_copy"][:40, 0].tolist() == [r["_row_copy"] for r in TRAIN]
     assert not schema["_row_id"].HasField("int_domain")
 
 
@@ -265,7 +268,7 @@ def test_a_users_own_function_keeps_label_weight_and_identity(tmp_path, monkeypa
         )
     finally:
         sys.modules.pop("my_preprocessing", None)
-    assert set(columns) == {feature, "y", "w", "_row_id"}
+    assert set(columns) == {feature, "y", "w", "_row_id", "_row_copy"}
     assert columns["y"][0, 0] == b"yes"
 
 

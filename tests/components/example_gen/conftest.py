@@ -18,6 +18,7 @@ import tensorflow as tf
 from tfx_imbalance.components.example_gen.files import find_files, format_of
 from tfx_imbalance.components.example_gen.params import IngestParams
 from tfx_imbalance.components.example_gen.plan import (
+    Assignment,
     Plan,
     Summary,
     check_scans,
@@ -74,11 +75,9 @@ def run_ingest(path: str | Path, label: str = "y", **options: Any) -> Ingested:
     rows: list[dict[str, Any]] = []
     for file in files:
         reader = FileRows(file, file_format, params, plan.summary.kinds)
+        assignment = Assignment(plan, file, params)
         for first_row, batch in reader.batches():
-            block = reader.convert(first_row, batch)
-            labelled = np.asarray(block.classes.is_valid())
-            columns = block.columns.filter(pa.array(labelled))
-            split = plan.splits_of(block.keys[labelled], params)
+            columns, split = assignment.assign(reader.convert(first_row, batch))
             rows += [
                 {**row, "split": SPLITS[s]}
                 for row, s in zip(columns.to_pylist(), split, strict=True)

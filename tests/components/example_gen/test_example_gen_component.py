@@ -134,7 +134,7 @@ def test_tfx_reads_the_splits(write, table, tmp_path):
         rows = batches | beam.Map(lambda b: b.num_rows) | beam.CombineGlobally(sum)
         assert_that(rows, equal_to([sum(counts["test"].values())]), label="rows")
         names = batches | beam.FlatMap(lambda b: b.schema.names) | beam.Distinct()
-        assert_that(names, equal_to([*table, "_row_id"]), label="names")
+        assert_that(names, equal_to([*table, "_row_id", "_row_copy"]), label="names")
 
 
 @pytest.mark.parametrize(

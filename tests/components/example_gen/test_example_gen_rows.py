@@ -185,7 +185,7 @@ def test_row_ids_are_of_the_features_alone(ingest, write):
     )
     found = ingest(write("a.csv", table), weight="w", exclude=("junk",))
     assert found.column("_row_id") == row_ids(features).tolist()
-    assert set(found.rows[0]) == {"x", "s", "w", "y", "_row_id", "split"}
+    assert set(found.rows[0]) == {"x", "s", "w", "y", "_row_id", "_row_copy", "split"}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,13 @@ from tfx_imbalance import artifacts
 from tfx_imbalance.components.artifact_io import read_report
 from tfx_imbalance.components.class_weights import ClassWeightParams, class_weights
 from tfx_imbalance.components.errors import DataCheckError, UserError
+from tfx_imbalance.components.example_gen.notes import (
+    IDENTITY_PROPERTY,
+    NOTES_PROPERTY,
+    Identity,
+    Note,
+    to_text,
+)
 from tfx_imbalance.components.imbalance_detector.checks import label_domain
 from tfx_imbalance.components.imbalance_detector.component import ImbalanceDetector
 from tfx_imbalance.components.imbalance_detector.counts import natural_key
@@ -499,7 +506,11 @@ def artifact(kind, path, files, splits=None):
     return [made]
 
 
-def run(tmp_path, statistics, **params):
+def run(tmp_path, statistics, notes=(), **params):
+    examples = artifact(standard_artifacts.Examples, tmp_path / "examples", {})
+    examples[0].set_string_custom_property(NOTES_PROPERTY, to_text(notes))
+    identity = Identity(version=2, key=("id",)).model_dump_json()
+    examples[0].set_string_custom_property(IDENTITY_PROPERTY, identity)
     inputs = {
         "statistics": artifact(
             standard_artifacts.ExampleStatistics,
@@ -517,6 +528,7 @@ def run(tmp_path, statistics, **params):
             list(statistics),
         ),
         "schema": artifact(standard_artifacts.Schema, tmp_path / "schema", {}),
+        "examples": examples,
     }
     (tmp_path / "schema").mkdir()
     schema = tfdv.infer_schema(statistics["train"])
@@ -543,10 +555,20 @@ def test_the_checked_schema_has_the_row_identity_where_the_examples_have_it(tmp_
         {f.name: f for f in tfdv.load_schema_text(str(tmp_path / d / "schema.pbtxt")).feature}
         for d in ("schema", "checked")
     )
-    assert set(checked) - set(given) == ({"_row_id"} if row_id else set())
+    assert set(checked) - set(given) == ({"_row_id", "_row_copy"} if row_id else set())
     assert all(checked[name] == feature for name, feature in given.items())
     if row_id:
         assert checked["_row_id"].shape.dim[0].size == 1
+        assert checked["_row_copy"].shape.dim[0].size == 1
+
+
+def test_what_the_ingest_says_of_the_data_becomes_checks_that_warn(tmp_path):
+    notes = [Note(name="precision", column="t", message="column 't' loses digits")]
+    report = run(tmp_path, splits_of(BINARY), notes=notes)
+    assert check(report, "precision").level == "warn"
+    assert check(report, "precision").message == "column 't' loses digits"
+    assert report.identity == Identity(version=2, key=("id",))
+    assert not report.failed
 
 
 def test_executor_fails_with_the_report_and_writes_none(tmp_path):
