@@ -35,6 +35,12 @@ class SplitParams(Params):
         return self
 
 
+class MergeRare(Params):
+    """Rows of rare classes get one class."""
+
+    merge: str = Field(min_length=1, description="class that rows of rare classes get; new or not")
+
+
 class DataOptions(Params):
     """How the rows are read and what each column is for."""
 
@@ -57,6 +63,16 @@ class DataOptions(Params):
         le=1 << 30,
         description="largest row of a CSV, in bytes, line ends in quotes included; a larger one is "
         "refused before it fills the memory",
+    )
+    rare_classes: Literal["error", "drop"] | MergeRare = Field(
+        "error",
+        description="classes with fewer rows than min_class_rows: refused, their rows dropped, or "
+        "{merge: NAME}: their rows get class NAME, here and in the model",
+    )
+    min_class_rows: int = Field(
+        3,
+        ge=3,
+        description="rows that a class needs; train, val and test need one each at the least",
     )
     unlabelled: Literal["error", "drop"] = Field("error", description="rows without a label")
 

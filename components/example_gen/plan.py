@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from ..errors import DataCheckError, ImbalanceError, UserError
 from ..names import ROW_COPY, SPLITS
-from . import splits
+from . import rare, splits
 from .copies import TIES, FirstCopies, class_words, number
 from .files import Format, open_binary
 from .kinds import Kind, join
@@ -74,6 +74,8 @@ class Summary(BaseModel):
     """split -> class -> labelled rows."""
     deviation: dict[str, dict[str, float]]
     """split -> class -> rows more (or, negative, fewer) than its share of the class."""
+    rare_classes: dict[str, str | None] = {}
+    """Class of the source -> the class that its rows got; None where they were dropped."""
     notes: list[Note] = []
     """What people should know of the data."""
 
@@ -147,6 +149,8 @@ class Assignment:
         Raises:
           RuntimeError: the rows are not those of the first pass.
         """
+        if becomes := self._plan.summary.rare_classes:
+            block = rare.block_after(block, becomes, self._params.label)
         columns, classes, ids, keys = block.columns, block.classes, block.ids, block.keys
         ties = block.ties
         if classes.null_count:
@@ -277,6 +281,10 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
             f"first is row {first.first_unlabelled + 1} of {first.path}; label them, or set "
             "data.unlabelled: drop"
         )
+    found_counts = _class_counts(scans)
+    becomes = rare.becomes_of(found_counts, params)
+    if becomes:
+        scans = [rare.scan_after(scan, becomes) for scan in scans]
     names = sorted({name for scan in scans for name in scan.class_names})
     check_class_count(len(names), params.label)
     if len(names) < 2:
@@ -312,8 +320,24 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
         kinds=dict(kinds),
         counts=_table(names, counts),
         deviation=_table(names, np.round(counts - asked, 2)),
+        rare_classes=becomes,
+        notes=[rare.note(found_counts, becomes, params)] if becomes else [],
     )
     return Plan(summary, keys, split.astype(np.int8), [scan.path for scan in scans], copies)
+
+
+def _class_counts(scans: Sequence[FileScan]) -> dict[str, int]:
+    """Class -> rows, over all files."""
+    counts: dict[str, int] = {}
+    for scan in scans:
+        if scan.counts is not None:
+            rows = scan.counts.sum(axis=1)
+        else:
+            codes = scan.parts.get("classes", np.zeros(0, np.int32))
+            rows = np.bincount(codes, minlength=len(scan.class_names))
+        for name, count in zip(scan.class_names, rows.tolist(), strict=True):
+            counts[name] = counts.get(name, 0) + count
+    return counts
 
 
 def dump_result(result: Plan | ImbalanceError) -> bytes:
@@ -398,14 +422,23 @@ def _check_class_sizes(
     distinct = np.bincount(pairs % len(names), minlength=len(names))
     for which in np.argsort(distinct, kind="stable"):
         if distinct[which] >= len(SPLITS):
-            return
-        count = f"{rows[which]:,} row{'s' if rows[which] > 1 else ''}"
+            break
+        count, limit = f"{rows[which]:,} row{'s' if rows[which] > 1 else ''}", rows[which] + 1
         if distinct[which] < rows[which]:
             what = "groups" if params.group_by else "different rows"
             count += f", but only {distinct[which]} {what} that could go to different splits"
         raise UserError(
             f"label column {params.label!r}: class {names[which]!r} has {count}; train, val and "
-            "test need one each: add rows, merge the class into another or leave it out"
+            "test need one each: add rows, or set data.rare_classes: drop, or data.rare_classes: "
+            f"{{merge: NAME}}, for classes of fewer than {max(params.min_class_rows, limit):,} "
+            "rows (data.min_class_rows)"
+        )
+    smallest = int(np.argmin(rows))
+    if rows[smallest] < params.min_class_rows:
+        raise UserError(
+            f"label column {params.label!r}: class {names[smallest]!r} has {rows[smallest]:,} "
+            f"rows, fewer than data.min_class_rows ({params.min_class_rows:,}): add rows, or set "
+            "data.rare_classes: drop or {merge: NAME}"
         )
 
 

@@ -13,6 +13,7 @@ from .files import Format, format_of, newest_files
 from .kinds import Kind, is_list, kind_of_text, lengths, typed
 from .params import IngestParams
 from .plan import FileScan, check_class_count, check_scans, join_kinds
+from .rare import becomes_of, merged_counts
 from .rows import Block, FileRows, check_params, class_names, label_values
 
 SAMPLE_ROWS = 10_000
@@ -53,7 +54,8 @@ class DataInfo:
       rows: number of all rows.
       sampled: number of rows, from the start of the files, that `columns` is about.
       columns: name -> column, in the order of the first file, `exclude` left out.
-      class_counts: class -> rows, of all rows, the most frequent first.
+      class_counts: class -> rows, of all rows, the most frequent first; rare classes as the config
+        has them.
       unlabelled: number of rows without a label, of all rows.
     """
 
@@ -114,14 +116,16 @@ def inspect(path: str, params: IngestParams, rows: int = SAMPLE_ROWS) -> DataInf
         reader.kinds.update(kinds)
         blocks.append(reader.convert(first_row, batch))
     names = dict.fromkeys(name for scan in scans for name in scan.names)
+    unlabelled = counts.pop(None, 0)
+    by_class = {name: count for name, count in counts.most_common() if name is not None}
     return DataInfo(
         files=tuple(files),
         format=file_format,
         rows=found,
         sampled=sampled,
         columns={n: _column(n, kinds, blocks, params) for n in names if n not in params.exclude},
-        unlabelled=counts.pop(None, 0),
-        class_counts={name: count for name, count in counts.most_common() if name is not None},
+        unlabelled=unlabelled,
+        class_counts=merged_counts(by_class, becomes_of(by_class, params)),
     )
 
 
