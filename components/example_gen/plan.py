@@ -220,10 +220,14 @@ def check_scans(scans: Sequence[FileScan], file_format: Format, params: IngestPa
         raise UserError(f"{_where(scans)}: no rows, at most a header; add data")
     names = list(dict.fromkeys(name for scan in scans for name in scan.names))
     check_columns(_where(scans), names, params)
+    known = set(names)
     for name in params.exclude:
-        check_name(_where(scans), names, "data.exclude", name)
+        if name not in known:
+            check_name(_where(scans), names, "data.exclude", name)
+    excluded = set(params.exclude)
     for scan in scans if file_format != "tfrecord" else ():
-        if missing := [n for n in names if n not in scan.names and n not in params.exclude]:
+        has = {*scan.names, *excluded}
+        if missing := [n for n in names if n not in has]:
             other = next(s for s in scans if missing[0] in s.names)
             raise UserError(
                 f"{scan.path}: no column {missing[0]!r}, which {other.path} has; give all files "

@@ -98,7 +98,7 @@ def inspect(path: str, params: IngestParams, rows: int = SAMPLE_ROWS) -> DataInf
         for first_row, batch in reader.batches() if left else ():
             batch = batch[:left]
             reader.learn(batch)
-            scan.names += [name for name in batch.schema.names if name not in scan.names]
+            scan.names = list(dict.fromkeys([*scan.names, *batch.schema.names]))
             scan.rows += batch.num_rows
             samples.append((reader, first_row, batch))
             left -= batch.num_rows
@@ -115,7 +115,8 @@ def inspect(path: str, params: IngestParams, rows: int = SAMPLE_ROWS) -> DataInf
     for reader, first_row, batch in samples:
         reader.kinds.update(kinds)
         blocks.append(reader.convert(first_row, batch))
-    names = dict.fromkeys(name for scan in scans for name in scan.names)
+    excluded = set(params.exclude)
+    names = dict.fromkeys(n for scan in scans for n in scan.names if n not in excluded)
     unlabelled = counts.pop(None, 0)
     by_class = {name: count for name, count in counts.most_common() if name is not None}
     return DataInfo(
@@ -123,7 +124,7 @@ def inspect(path: str, params: IngestParams, rows: int = SAMPLE_ROWS) -> DataInf
         format=file_format,
         rows=found,
         sampled=sampled,
-        columns={n: _column(n, kinds, blocks, params) for n in names if n not in params.exclude},
+        columns={n: _column(n, kinds, blocks, params) for n in names},
         unlabelled=unlabelled,
         class_counts=merged_counts(by_class, becomes_of(by_class, params)),
     )
@@ -133,12 +134,12 @@ def _check_types_that_may_not_fit(
     files: Sequence[str], params: IngestParams, kinds: Mapping[str, Kind]
 ) -> None:
     """Reads all of the columns whose type allows values that no feature can have."""
+    passed_over = {params.label, *params.exclude}
     for file in files:
         names = [
             name
             for name, kind in sources.parquet_types(file).items()
-            if name not in (params.label, *params.exclude)
-            and (is_list(kind) or pa.types.is_uint64(kind))
+            if name not in passed_over and (is_list(kind) or pa.types.is_uint64(kind))
         ]
         if names:
             reader = FileRows(file, "parquet", params, kinds)
@@ -195,7 +196,7 @@ def _column(
     name: str, kinds: Mapping[str, Kind], blocks: Sequence[Block], params: IngestParams
 ) -> Column:
     kind = kinds.get(name, Kind.NULL)
-    parts = [b.columns.column(name) for b in blocks if name in b.columns.schema.names]
+    parts = [b.columns.column(name) for b in blocks if b.columns.schema.get_field_index(name) >= 0]
     present = sum(
         int((lengths(part) > 0).sum()) if is_list(part.type) else len(part) - part.null_count
         for part in parts

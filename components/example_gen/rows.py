@@ -143,7 +143,8 @@ def check_columns(where: str, names: Sequence[str], params: IngestParams) -> Non
     for path, name in others:
         if name is not None:
             check_name(where, names, path, name)
-    kept = [name for name in names if name not in params.exclude]
+    excluded = set(params.exclude)
+    kept = [name for name in names if name not in excluded]
     if "" in kept:
         raise UserError(
             f"{where}: column {names.index('') + 1} has no name; name it in the header, or list "
@@ -232,6 +233,7 @@ class FileRows:
     ) -> None:
         self._path, self._format, self._params = path, file_format, params
         self._final = kinds is not None
+        self._excluded = frozenset(params.exclude)
         self.kinds: dict[str, Kind] = dict(kinds or {})
         self.used: dict[str, set[Kind]] = {}
         self.header = sources.column_names(
@@ -293,12 +295,13 @@ class FileRows:
           UserError: a value cannot be used: infinite, a bad label, weight or time.
         """
         params = self._params
+        passed_over = {params.label, *params.exclude}
         source = dict(self._read_columns(batch))
         columns = {name: self._typed(first_row, name, column) for name, column in source.items()}
         features = [
             name
             for name in columns
-            if name not in (params.label, *params.exclude) and self.kinds[name] is not Kind.NULL
+            if name not in passed_over and self.kinds[name] is not Kind.NULL
         ]
         values = {name: self._feature(first_row, name, columns[name]) for name in features}
         weight = values.pop(params.weight, None) if params.weight else None
@@ -343,7 +346,7 @@ class FileRows:
     def _is_read(self, name: str) -> bool:
         params = self._params
         needed = (params.group_by, params.order_by, *params.split.key)
-        return name not in params.exclude or name in needed
+        return name not in self._excluded or name in needed
 
     def _read_columns(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.Array]]:
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
@@ -421,7 +424,13 @@ class FileRows:
                 "values, where a feature has one value a row; exclude the column, or make a column "
                 "of each value"
             )
-        result = feature(column, kind)
+        try:
+            result = feature(column, kind)
+        except pa.ArrowException as error:  # times past what seconds can be computed for
+            raise UserError(
+                f"{self._path}, rows from {first_row + 1:,} on, column {name!r}: a {kind.value} "
+                f"out of range ({' '.join(str(error).split())[:200]}); exclude the column"
+            ) from error
         if kind is Kind.FLOAT and (row := first_infinite(result)) is not None:
             raise UserError(
                 f"{self._at(first_row, row)}, column {name!r}: a value beyond float32's 3.4e38; "
