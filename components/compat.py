@@ -21,3 +21,14 @@ def versions() -> dict[str, str]:
         "Beam": version("apache-beam"),
         "Python": platform.python_version(),
     }
+
+
+def forbid_pickled_types() -> None:
+    """Has pyarrow refuse files with columns of pickled Python types, whatever its version.
+
+    Up to pyarrow 14.0 opening such a Parquet file runs code that is in it (CVE-2023-47248); later
+    ones ask whoever else is in the process whether they may.
+    """
+    import pyarrow_hotfix
+
+    pyarrow_hotfix.install()

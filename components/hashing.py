@@ -28,6 +28,7 @@ _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _INT, _FLOAT, _BYTES, _LENGTH = (np.uint64(k) << np.uint64(56) for k in (1, 2, 3, 4))
 _COPIES: Final = np.uint64(0xD1B54A32D192ED03)  # so that a copy's word is no small number's
 _INT64_END: Final = 2.0**63
+_PIECE: Final = 1 << 20  # bytes of text that are hashed at a time
 _WHOLE_TEXT: Final = r"^(0|-?[1-9][0-9]*)$"
 _DECIMAL_TEXT: Final = r"^-?[0-9]+(\.[0-9]*[1-9]|(\.[0-9]+)?e[+-][0-9]+)$"
 _MOST_DIGITS: Final = 20  # of a text that may be an int64, with its sign
@@ -137,6 +138,33 @@ def _fold(words: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return np.where(value == 0, np.uint64(1), value)
 
 
+def _fold_bytes(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """`_fold` of bytes (uint8), with the 8 bytes a word made for a piece of them at a time."""
+    if len(data) <= _PIECE:
+        return _fold(data.astype(np.uint64), offsets)
+    ends = np.zeros(len(offsets), np.uint64)  # sums over all bytes before each offset
+    before = np.uint64(0)
+    for start in range(0, len(data), _PIECE):
+        end = min(start + _PIECE, len(data))
+        first = int(np.searchsorted(offsets, start, "right")) - 1
+        last = int(np.searchsorted(offsets, end, "left"))
+        inside = np.clip(offsets[first : last + 1], start, end)
+        position = np.arange(start, end) - np.repeat(offsets[first:last], np.diff(inside))
+        with np.errstate(over="ignore"):
+            scattered = splitmix64(data[start:end].astype(np.uint64) ^ splitmix64(position))
+            sums = np.cumsum(scattered, dtype=np.uint64) + before
+        at = slice(
+            int(np.searchsorted(offsets, start, "right")),
+            int(np.searchsorted(offsets, end, "right")),
+        )
+        ends[at] = sums[offsets[at] - start - 1]
+        before = sums[-1]
+    lengths = np.diff(offsets)
+    with np.errstate(over="ignore"):
+        value = splitmix64(ends[1:] - ends[:-1] + (lengths.view(np.uint64) | _LENGTH))
+    return np.where(value == 0, np.uint64(1), value)
+
+
 def _scalar_words(values: pa.Array) -> np.ndarray:
     """uint64 [n] for a flat array; a null's word is arbitrary."""
     kind = values.type
@@ -186,8 +214,7 @@ def _text_words(values: pa.Array) -> np.ndarray:
     _, offset_buffer, data = unique.buffers()
     offsets = np.frombuffer(offset_buffer, np.int64)[unique.offset :][: len(unique) + 1]
     flat = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
-    flat = flat[offsets[0] : offsets[-1]].astype(np.uint64)
-    words = _fold(flat, offsets - offsets[0]) ^ _BYTES
+    words = _fold_bytes(flat[offsets[0] : offsets[-1]], offsets - offsets[0]) ^ _BYTES
     for at, numbers in _numbers_in(unique):
         words[at] = numbers
     index = pc.fill_null(encoded.indices, 0).to_numpy(zero_copy_only=False)

@@ -123,7 +123,14 @@ class StratifiedExampleGen(FileBasedExampleGen):
             code_fingerprint=code_fingerprint(
                 *(
                     f"{_PACKAGE}.{name}"
-                    for name in ("example_gen", "examples_io", "hashing", "names", "tfrecord")
+                    for name in (
+                        "compat",
+                        "example_gen",
+                        "examples_io",
+                        "hashing",
+                        "names",
+                        "tfrecord",
+                    )
                 )
             ),
             examples=types.Channel(type=standard_artifacts.Examples),

@@ -2,14 +2,14 @@
 
 import difflib
 import glob
-import gzip
 import hashlib
 import io
 import os
 import re
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pyarrow as pa
+from isal import igzip, igzip_lib
 
 from ..errors import UserError
 
@@ -19,6 +19,8 @@ _SPEC = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(?::\d+)?\}")  # TFX's placehold
 _BY_AGE = ("YYYY", "MM", "DD", "SPAN", "VERSION")
 _SPECIAL = re.compile(r"[*?\[{]")
 _CHUNK = 4 << 20
+_PIECE = 1 << 16  # bytes
+_ISAL_ERROR = cast(type[Exception], igzip_lib.IsalError)  # its stub says an instance
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -127,17 +129,13 @@ def open_arrow(path: str) -> pa.NativeFile:
 
 
 def open_binary(path: str, unpack: bool = False) -> Any:
-    """The file as a Python object, unpacked where it is gzipped and `unpack` is set."""
-    unpack = unpack and is_gzip(path)
-    if not _is_remote(path):
-        return gzip.open(path) if unpack else open(path, "rb")
-    raw: Any = _RemoteFile(path)
-    return gzip.GzipFile(fileobj=raw) if unpack else raw
+    """The file as a Python object, unpacked where it is gzipped and `unpack` is set.
 
-
-def broken_gzip(path: str, error: Exception) -> UserError:
-    """What to tell about a gzipped file that does not unpack."""
-    return UserError(f"{path}: the gzipped data are cut short or corrupt ({error}); copy it again")
+    Reading what is unpacked raises UserError where the gzipped data are cut short or corrupt.
+    """
+    if unpack and is_gzip(path):
+        return io.BufferedReader(_Unpacked(path, open_binary(path)), _PIECE)
+    return io.BufferedReader(_RemoteFile(path), _CHUNK) if _is_remote(path) else open(path, "rb")
 
 
 def content_fingerprint(path: str) -> str:
@@ -191,6 +189,31 @@ def _fileio(path: str) -> Any:
     return fileio
 
 
+class _Unpacked(io.RawIOBase):
+    """What a gzipped file holds."""
+
+    def __init__(self, path: str, raw: Any) -> None:
+        self._path, self._raw = path, raw
+        self._gzip = igzip.IGzipFile(fileobj=raw)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._gzip.read(len(buffer))
+        except (OSError, EOFError, _ISAL_ERROR) as error:
+            raise UserError(
+                f"{self._path}: the gzipped data are cut short or corrupt ({error}); copy it again"
+            ) from error
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
 class _RemoteFile(io.RawIOBase):
     """A remote file as the standard file object that Arrow asks for."""
 
@@ -225,10 +248,7 @@ def _by_name(path: str) -> Format | None:
 
 def _by_content(path: str) -> Format:
     with open_binary(path, unpack=True) as file:
-        try:
-            head = file.read(12)
-        except (OSError, EOFError):
-            head = b""
+        head = file.read(12)
     if head[:4] == b"PAR1":
         return "parquet"
     # A TFRecord starts with the record's length as 8 bytes, little-endian.

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from ..params import Params
@@ -43,6 +43,12 @@ class SplitParams(Params):
         return self
 
 
+class MergeRare(Params):
+    """Rows of rare classes get one class."""
+
+    merge: str = Field(min_length=1, description="class that rows of rare classes get; new or not")
+
+
 class DataOptions(Params):
     """How the rows are read and what each column is for."""
 
@@ -59,7 +65,31 @@ class DataOptions(Params):
     order_by: str | None = Field(
         None, description="column of times: the oldest rows are train, the newest test"
     )
+    max_line_bytes: int = Field(
+        64 << 20,
+        ge=1 << 16,
+        le=1 << 30,
+        description="largest row of a CSV, in bytes, line ends in quotes included; a larger one is "
+        "refused before it fills the memory",
+    )
+    rare_classes: Literal["error", "drop"] | MergeRare = Field(
+        "error",
+        description="classes with fewer rows than min_class_rows: refused, their rows dropped, or "
+        "{merge: NAME}: their rows get class NAME, here and in the model",
+    )
+    min_class_rows: int = Field(
+        3,
+        ge=3,
+        description="rows that a class needs; train, val and test need one each at the least",
+    )
     unlabelled: Literal["error", "drop"] = Field("error", description="rows without a label")
+
+    @field_validator("delimiter")
+    @classmethod
+    def _is_one_byte(cls, value: str) -> str:
+        if not value.isascii() or value in '"\r\n\0':
+            raise ValueError("must be one ASCII character other than a quote or a line end")
+        return value
 
 
 class IngestParams(DataOptions):

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from ..errors import DataCheckError, ImbalanceError, UserError
 from ..hashing import copy_ids
 from ..names import ROW_COPY, SPLITS
-from . import splits
+from . import rare, splits
 from .copies import TIES, FirstCopies, class_words, number
 from .files import Format, open_binary
 from .kinds import Kind, join
@@ -79,6 +79,8 @@ class Summary(BaseModel):
     """split -> class -> rows more (or, negative, fewer) than its share of the class."""
     copies: Copies = "together"
     """Whether rows of one identity were kept in one split."""
+    rare_classes: dict[str, str | None] = {}
+    """Class of the source -> the class that its rows got; None where they were dropped."""
     notes: list[Note] = []
     """What people should know of the data."""
 
@@ -152,6 +154,8 @@ class Assignment:
         Raises:
           RuntimeError: the rows are not those of the first pass.
         """
+        if becomes := self._plan.summary.rare_classes:
+            block = rare.block_after(block, becomes, self._params.label)
         columns, classes, ids, keys = block.columns, block.classes, block.ids, block.keys
         ties = block.ties
         if classes.null_count:
@@ -223,10 +227,14 @@ def check_scans(scans: Sequence[FileScan], file_format: Format, params: IngestPa
         raise UserError(f"{_where(scans)}: no rows, at most a header; add data")
     names = list(dict.fromkeys(name for scan in scans for name in scan.names))
     check_columns(_where(scans), names, params)
+    known = set(names)
     for name in params.exclude:
-        check_name(_where(scans), names, "data.exclude", name)
+        if name not in known:
+            check_name(_where(scans), names, "data.exclude", name)
+    excluded = set(params.exclude)
     for scan in scans if file_format != "tfrecord" else ():
-        if missing := [n for n in names if n not in scan.names and n not in params.exclude]:
+        has = {*scan.names, *excluded}
+        if missing := [n for n in names if n not in has]:
             other = next(s for s in scans if missing[0] in s.names)
             raise UserError(
                 f"{scan.path}: no column {missing[0]!r}, which {other.path} has; give all files "
@@ -284,6 +292,10 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
             f"first is row {first.first_unlabelled + 1} of {first.path}; label them, or set "
             "data.unlabelled: drop"
         )
+    found_counts = _class_counts(scans)
+    becomes = rare.becomes_of(found_counts, params)
+    if becomes:
+        scans = [rare.scan_after(scan, becomes) for scan in scans]
     names = sorted({name for scan in scans for name in scan.class_names})
     check_class_count(len(names), params.label)
     if len(names) < 2:
@@ -299,7 +311,7 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
     tied = [{name: s.parts[name] for name in TIES if name in s.parts} for s in scans]
     numbers, copies = number([s.parts["ids"] for s in scans], classes, names, tied)
     kept: Copies = "together"
-    notes = []
+    notes = [rare.note(found_counts, becomes, params)] if becomes else []
     if params.split.mode == "stable":
         counts = np.zeros((len(names), len(SPLITS)), dtype=np.int64)
         for scan in scans:
@@ -329,6 +341,7 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
         counts=_table(names, counts),
         deviation=_table(names, np.round(splits.deviations(counts, _shares(params.split)), 2)),
         copies=kept,
+        rare_classes=becomes,
         notes=notes,
     )
     return Plan(summary, keys, split.astype(np.int8), [scan.path for scan in scans], copies)
@@ -342,6 +355,20 @@ def _parting(rows: int, params: IngestParams) -> Note:
         f"splits would miss their shares of {what} by more than 0.5 points; if equal rows are "
         "copies of one event, set split.duplicates: together",
     )
+
+
+def _class_counts(scans: Sequence[FileScan]) -> dict[str, int]:
+    """Class -> rows, over all files."""
+    counts: dict[str, int] = {}
+    for scan in scans:
+        if scan.counts is not None:
+            rows = scan.counts.sum(axis=1)
+        else:
+            codes = scan.parts.get("classes", np.zeros(0, np.int32))
+            rows = np.bincount(codes, minlength=len(scan.class_names))
+        for name, count in zip(scan.class_names, rows.tolist(), strict=True):
+            counts[name] = counts.get(name, 0) + count
+    return counts
 
 
 def dump_result(result: Plan | ImbalanceError) -> bytes:
@@ -490,14 +517,23 @@ def _check_class_sizes(
     distinct = np.bincount(pairs % len(names), minlength=len(names))
     for which in np.argsort(distinct, kind="stable"):
         if distinct[which] >= len(SPLITS):
-            return
-        count = f"{rows[which]:,} row{'s' if rows[which] > 1 else ''}"
+            break
+        count, limit = f"{rows[which]:,} row{'s' if rows[which] > 1 else ''}", rows[which] + 1
         if distinct[which] < rows[which]:
             what = "groups" if params.group_by else "different rows"
             count += f", but only {distinct[which]} {what} that could go to different splits"
         raise UserError(
             f"label column {params.label!r}: class {names[which]!r} has {count}; train, val and "
-            "test need one each: add rows, merge the class into another or leave it out"
+            "test need one each: add rows, or set data.rare_classes: drop, or data.rare_classes: "
+            f"{{merge: NAME}}, for classes of fewer than {max(params.min_class_rows, limit):,} "
+            "rows (data.min_class_rows)"
+        )
+    smallest = int(np.argmin(rows))
+    if rows[smallest] < params.min_class_rows:
+        raise UserError(
+            f"label column {params.label!r}: class {names[smallest]!r} has {rows[smallest]:,} "
+            f"rows, fewer than data.min_class_rows ({params.min_class_rows:,}): add rows, or set "
+            "data.rare_classes: drop or {merge: NAME}"
         )
 
 

@@ -13,7 +13,8 @@ from .files import Format, format_of, newest_files
 from .kinds import Kind, is_list, kind_of_text, lengths, typed
 from .params import IngestParams
 from .plan import FileScan, check_class_count, check_scans, join_kinds
-from .rows import Block, FileRows, check_params, class_names
+from .rare import becomes_of, merged_counts
+from .rows import Block, FileRows, check_params, class_names, label_values
 
 SAMPLE_ROWS = 10_000
 _SHOWN = 5
@@ -53,7 +54,8 @@ class DataInfo:
       rows: number of all rows.
       sampled: number of rows, from the start of the files, that `columns` is about.
       columns: name -> column, in the order of the first file, `exclude` left out.
-      class_counts: class -> rows, of all rows, the most frequent first.
+      class_counts: class -> rows, of all rows, the most frequent first; rare classes as the config
+        has them.
       unlabelled: number of rows without a label, of all rows.
     """
 
@@ -96,7 +98,7 @@ def inspect(path: str, params: IngestParams, rows: int = SAMPLE_ROWS) -> DataInf
         for first_row, batch in reader.batches() if left else ():
             batch = batch[:left]
             reader.learn(batch)
-            scan.names += [name for name in batch.schema.names if name not in scan.names]
+            scan.names = list(dict.fromkeys([*scan.names, *batch.schema.names]))
             scan.rows += batch.num_rows
             samples.append((reader, first_row, batch))
             left -= batch.num_rows
@@ -107,20 +109,42 @@ def inspect(path: str, params: IngestParams, rows: int = SAMPLE_ROWS) -> DataInf
     found, sampled = sum(counts.values()), rows - left
     if file_format != "tfrecord" or found == sampled:
         check_scans(scans, file_format, params)
+    if file_format == "parquet":
+        _check_types_that_may_not_fit(files, params, kinds)
     blocks = []
     for reader, first_row, batch in samples:
         reader.kinds.update(kinds)
         blocks.append(reader.convert(first_row, batch))
-    names = dict.fromkeys(name for scan in scans for name in scan.names)
+    excluded = set(params.exclude)
+    names = dict.fromkeys(n for scan in scans for n in scan.names if n not in excluded)
+    unlabelled = counts.pop(None, 0)
+    by_class = {name: count for name, count in counts.most_common() if name is not None}
     return DataInfo(
         files=tuple(files),
         format=file_format,
         rows=found,
         sampled=sampled,
-        columns={n: _column(n, kinds, blocks, params) for n in names if n not in params.exclude},
-        unlabelled=counts.pop(None, 0),
-        class_counts={name: count for name, count in counts.most_common() if name is not None},
+        columns={n: _column(n, kinds, blocks, params) for n in names},
+        unlabelled=unlabelled,
+        class_counts=merged_counts(by_class, becomes_of(by_class, params)),
     )
+
+
+def _check_types_that_may_not_fit(
+    files: Sequence[str], params: IngestParams, kinds: Mapping[str, Kind]
+) -> None:
+    """Reads all of the columns whose type allows values that no feature can have."""
+    passed_over = {params.label, *params.exclude}
+    for file in files:
+        names = [
+            name
+            for name, kind in sources.parquet_types(file).items()
+            if name not in passed_over and (is_list(kind) or pa.types.is_uint64(kind))
+        ]
+        if names:
+            reader = FileRows(file, "parquet", params, kinds)
+            for first_row, batch in reader.batches(names):
+                reader.check_values(first_row, batch)
 
 
 def guess_delimiter(path: str) -> str:
@@ -137,13 +161,16 @@ def _count_classes(
     only: dict[str, str] | None = None if kind is Kind.NULL else {label: kind.feature}
     found: Counter[object] = Counter()
     for file in files:
-        for batch in sources.read(file, file_format, params.delimiter, [label], only):
+        read = sources.read(
+            file, file_format, params.delimiter, [label], only, params.max_line_bytes
+        )
+        for batch in read:
             if label not in batch.schema.names:
                 found[None] += batch.num_rows
                 continue
             values = batch.column(label)
             if file_format != "csv":
-                values = typed(values, kind)
+                values = label_values(values, kind)
             if is_list(values.type):
                 class_names(values, kind, label, f"{file}, row {{}} of a block".format)
             for value, count in zip(*pc.value_counts(values).flatten(), strict=True):
@@ -169,7 +196,7 @@ def _column(
     name: str, kinds: Mapping[str, Kind], blocks: Sequence[Block], params: IngestParams
 ) -> Column:
     kind = kinds.get(name, Kind.NULL)
-    parts = [b.columns.column(name) for b in blocks if name in b.columns.schema.names]
+    parts = [b.columns.column(name) for b in blocks if b.columns.schema.get_field_index(name) >= 0]
     present = sum(
         int((lengths(part) > 0).sum()) if is_list(part.type) else len(part) - part.null_count
         for part in parts

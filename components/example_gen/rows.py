@@ -143,7 +143,8 @@ def check_columns(where: str, names: Sequence[str], params: IngestParams) -> Non
     for path, name in others:
         if name is not None:
             check_name(where, names, path, name)
-    kept = [name for name in names if name not in params.exclude]
+    excluded = set(params.exclude)
+    kept = [name for name in names if name not in excluded]
     if "" in kept:
         raise UserError(
             f"{where}: column {names.index('') + 1} has no name; name it in the header, or list "
@@ -157,6 +158,19 @@ def check_columns(where: str, names: Sequence[str], params: IngestParams) -> Non
             )
     if not set(kept) - {params.label, params.weight}:
         raise UserError(f"{where}: no feature columns are left beside the label")
+
+
+def label_values(column: pa.Array, kind: Kind) -> pa.Array:
+    """A label column as `class_names` takes it: `typed`, but text where int64 is too narrow.
+
+    Raises:
+      pa.ArrowException: a value does not fit.
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_uint64(column.type):
+        return column.cast(pa.string())
+    return typed(column, kind)
 
 
 def class_names(
@@ -219,22 +233,32 @@ class FileRows:
     ) -> None:
         self._path, self._format, self._params = path, file_format, params
         self._final = kinds is not None
+        self._excluded = frozenset(params.exclude)
         self.kinds: dict[str, Kind] = dict(kinds or {})
         self.used: dict[str, set[Kind]] = {}
-        self.header = sources.column_names(path, file_format, params.delimiter)
+        self.header = sources.column_names(
+            path, file_format, params.delimiter, params.max_line_bytes
+        )
         self._columns = None
         if self.header is not None:
             check_columns(path, self.header, params)
             self._columns = [name for name in self.header if self._is_read(name)]
 
-    def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """The file's rows as they are: (number of the first row, batch).
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The file's rows as they are, of all or some columns: (number of the first row, batch).
 
         Raises:
           UserError: the file cannot be read.
         """
         row = 0
-        read = sources.read(self._path, self._format, self._params.delimiter, self._columns)
+        params = self._params
+        read = sources.read(
+            self._path,
+            self._format,
+            params.delimiter,
+            self._columns if columns is None else list(columns),
+            max_line_bytes=params.max_line_bytes,
+        )
         for batch in read:
             if batch.num_rows:
                 yield row, batch
@@ -249,6 +273,8 @@ class FileRows:
           UserError: a column's type is not supported, or differs between batches of a file that
             declares types.
         """
+        if self._format != "csv":
+            self._check_types(batch)
         for name, column in self._read_columns(batch):
             if self._final:
                 continue
@@ -269,12 +295,13 @@ class FileRows:
           UserError: a value cannot be used: infinite, a bad label, weight or time.
         """
         params = self._params
+        passed_over = {params.label, *params.exclude}
         source = dict(self._read_columns(batch))
         columns = {name: self._typed(first_row, name, column) for name, column in source.items()}
         features = [
             name
             for name in columns
-            if name not in (params.label, *params.exclude) and self.kinds[name] is not Kind.NULL
+            if name not in passed_over and self.kinds[name] is not Kind.NULL
         ]
         values = {name: self._feature(first_row, name, columns[name]) for name in features}
         weight = values.pop(params.weight, None) if params.weight else None
@@ -317,20 +344,39 @@ class FileRows:
     def _is_read(self, name: str) -> bool:
         params = self._params
         needed = (params.group_by, params.order_by, *params.split.key)
-        return name not in params.exclude or name in needed
+        return name not in self._excluded or name in needed
 
     def _read_columns(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.Array]]:
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             if self._is_read(name):
                 yield name, column
 
+    def check_values(self, first_row: int, batch: pa.RecordBatch) -> None:
+        """Raises UserError where a value cannot be one of a feature, under the kinds so far."""
+        for name, column in self._read_columns(batch):
+            if name != self._params.label and self.kinds.get(name, Kind.NULL) is not Kind.NULL:
+                self._feature(first_row, name, self._typed(first_row, name, column))
+
+    def _check_types(self, batch: pa.RecordBatch) -> None:
+        """Names all columns at once whose type is not supported."""
+        types = {name: column.type for name, column in self._read_columns(batch)}
+        label = self._params.label
+        if label in types and self._format == "parquet" and is_list(types[label]):
+            raise _multi_label(label, self._path)
+        bad = [
+            f"{name!r} has type {kind}" for name, kind in types.items() if not kind_of_type(kind)
+        ]
+        if bad:
+            more = f" and {len(bad) - 5} more columns" if len(bad) > 5 else ""
+            raise UserError(
+                f"{self._path}: column {', '.join(bad[:5])}{more}, which is not supported; exclude "
+                "it, or make columns of one value a row of it"
+            )
+
     def _declared(self, name: str, column: pa.Array, known: Kind) -> Kind:
         here = f"{self._path}: column {name!r}"
         kind = kind_of_type(column.type)
-        if name == self._params.label and self._format == "parquet" and is_list(column.type):
-            raise _multi_label(name, self._path)
-        if kind is None:
-            raise UserError(f"{here} has type {column.type}, which is not supported; exclude it")
+        assert kind is not None  # checked before
         if Kind.NULL not in (kind, known) and kind is not known:
             raise UserError(
                 f"{here} holds {known.value} values in some rows and {kind.value} values in others"
@@ -343,14 +389,23 @@ class FileRows:
     def _typed(self, first_row: int, name: str, column: pa.Array) -> pa.Array:
         kind = self.kinds.get(name, Kind.NULL)
         try:
-            result = typed(column, kind)
+            is_label = name == self._params.label
+            result = label_values(column, kind) if is_label else typed(column, kind)
         except NanInList as error:
             raise UserError(
                 f"{self._at(first_row, error.args[0])}, column {name!r}: a NaN in a list of "
                 "several values; leave the list empty or fill the value"
             ) from error
-        except pa.ArrowInvalid as error:
-            raise UserError(f"{self._path}: column {name!r} as {kind.value}: {error}") from error
+        except pa.ArrowException as error:
+            if "not in range" in str(error):
+                raise UserError(
+                    f"{self._path}, rows from {first_row + 1:,} on, column {name!r}: an integer "
+                    f"beyond int64 ({error}); exclude the column, or store it as text or float"
+                ) from error
+            raise UserError(
+                f"{self._path}, rows from {first_row + 1:,} on, column {name!r} as {kind.value}: "
+                f"{' '.join(str(error).split())[:200]}; exclude the column or store it otherwise"
+            ) from error
         if kind is Kind.FLOAT and (row := first_infinite(result)) is not None:
             raise UserError(
                 f"{self._at(first_row, row)}, column {name!r}: an infinite value; replace it, "
@@ -360,7 +415,20 @@ class FileRows:
 
     def _feature(self, first_row: int, name: str, column: pa.Array) -> pa.Array:
         kind = self.kinds[name]
-        result = feature(column, kind)
+        if is_list(column.type):
+            row = int(np.argmax(lengths(column) > 1))
+            raise UserError(
+                f"{self._at(first_row, row)}, column {name!r}: a list of {lengths(column)[row]:,} "
+                "values, where a feature has one value a row; exclude the column, or make a column "
+                "of each value"
+            )
+        try:
+            result = feature(column, kind)
+        except pa.ArrowException as error:  # times past what seconds can be computed for
+            raise UserError(
+                f"{self._path}, rows from {first_row + 1:,} on, column {name!r}: a {kind.value} "
+                f"out of range ({' '.join(str(error).split())[:200]}); exclude the column"
+            ) from error
         if kind is Kind.FLOAT and (row := first_infinite(result)) is not None:
             raise UserError(
                 f"{self._at(first_row, row)}, column {name!r}: a value beyond float32's 3.4e38; "

@@ -1,28 +1,30 @@
 """Readers of CSV, Parquet and TFRecord files of tf.Example: Arrow blocks of thousands of rows."""
 
-import csv
-import io
 from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from ..compat import forbid_pickled_types
 from ..errors import UserError
-from .files import (
-    Format,
-    broken_gzip,
-    is_gzip,
-    open_arrow,
-    open_binary,
-)
+from . import csv_rows
+from .files import Format, is_gzip, open_arrow
 
 BLOCK_BYTES = 4 << 20
+MAX_LINE_BYTES = 64 << 20
 _BLOCK_CELLS = 1 << 21
 _DELIMITERS = ",;\t|"
 
+forbid_pickled_types()  # here: no other module opens files that declare types of columns
 
-def column_names(path: str, file_format: Format, delimiter: str = ",") -> list[str] | None:
+
+def column_names(
+    path: str,
+    file_format: Format,
+    delimiter: str = ",",
+    max_line_bytes: int = MAX_LINE_BYTES,
+) -> list[str] | None:
     """Names of the columns by the file's header or schema; None for TFRecord, which has none.
 
     Raises:
@@ -33,19 +35,16 @@ def column_names(path: str, file_format: Format, delimiter: str = ",") -> list[s
     if file_format == "parquet":
         with _parquet(path) as file:
             return list(file.schema_arrow.names)
-    with open_binary(path, unpack=True) as raw:
-        text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-        try:
-            for row in csv.reader(text, delimiter=delimiter):
-                if row:
-                    return row
-        except UnicodeDecodeError as error:
-            raise _csv_error(path, delimiter, str(error)) from error
-        except (OSError, EOFError) as error:
-            raise broken_gzip(path, error) from error
-        except csv.Error as error:
-            raise UserError(f"{path}: the header cannot be read as CSV ({error})") from error
-    raise UserError(f"{path}: the file is empty; a CSV with a header was expected")
+    found = csv_rows.header(path, delimiter, max_line_bytes)
+    if found is None:
+        raise UserError(f"{path}: the file is empty; a CSV with a header was expected")
+    return found[0]
+
+
+def parquet_types(path: str) -> dict[str, pa.DataType]:
+    """Column -> type of a Parquet file; raises UserError where it is none."""
+    with _parquet(path) as file:
+        return {field.name: field.type for field in file.schema_arrow}
 
 
 def read(
@@ -54,6 +53,7 @@ def read(
     delimiter: str = ",",
     columns: list[str] | None = None,
     features: dict[str, str] | None = None,
+    max_line_bytes: int = MAX_LINE_BYTES,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of one file, in order.
 
@@ -63,6 +63,8 @@ def read(
       delimiter: between a CSV's fields.
       columns: of CSV and Parquet, the only columns to read; None: all.
       features: of TFRecord, name -> 'int', 'float' or 'bytes' of the only ones to read; None: all.
+      max_line_bytes: that a CSV's row may have, with the line ends in its quotes; what is longer is
+        refused before it fills the memory.
 
     Yields:
       Batches. From CSV every column is a string column, null where a field is empty or one of
@@ -73,7 +75,7 @@ def read(
       UserError: the file is cut short, corrupt, ragged or not UTF-8.
     """
     if file_format == "csv":
-        return _read_csv(path, delimiter, columns)
+        return _read_csv(path, delimiter, columns, max_line_bytes)
     if file_format == "parquet":
         return _read_parquet(path, columns)
     return _read_tfrecord(path, features)
@@ -87,81 +89,37 @@ def other_delimiter(names: list[str]) -> str | None:
     return best if best in names[0] else None
 
 
-def _read_csv(path: str, delimiter: str, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
-    names = column_names(path, "csv", delimiter) or []
-    options = {
-        "read_options": pa_csv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
-        "parse_options": pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        "convert_options": pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
-            strings_can_be_null=True,
-            include_columns=columns or [],
-        ),
-    }
-    batch = None
-    with open_arrow(path) as raw:
-        stream = pa.CompressedInputStream(raw, "gzip") if is_gzip(path) else raw
+def _read_csv(
+    path: str, delimiter: str, columns: list[str] | None, max_line_bytes: int
+) -> Iterator[pa.RecordBatch]:
+    found = csv_rows.header(path, delimiter, max_line_bytes)
+    names, header_end = found or ([], 0)
+    parse = pa_csv.ParseOptions(
+        delimiter=delimiter, newlines_in_values=True, invalid_row_handler=_blank_or_bad
+    )
+    convert = pa_csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()),
+        strings_can_be_null=True,
+        include_columns=columns or [],
+    )
+    # Of a wide table more, so that a block has some hundreds of rows: each costs by its columns.
+    block_bytes = max(BLOCK_BYTES, min(header_end * 256, 8 * BLOCK_BYTES))
+    for before, block in csv_rows.blocks(path, delimiter, max_line_bytes, block_bytes):
+        rows = block[max(header_end - before, 0) :]
+        if not rows or rows.isspace():
+            continue
+        how = pa_csv.ReadOptions(column_names=names, block_size=len(rows) + 1, use_threads=False)
         try:
-            for batch in pa_csv.open_csv(stream, **options):
-                yield batch
-        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-            if "Empty CSV file" in str(error):
-                return  # a header without a line end
-            raise _csv_error(path, delimiter, str(error)) from error
-        except OSError as error:
-            raise broken_gzip(path, error) from error
-    # A quoted field that is never closed takes in the rest of the file.
-    if batch is not None and any("\n" in (v.as_py() or "") for v in _last_row(batch)):
-        _check_csv_lines(path, delimiter)
+            table = pa_csv.read_csv(pa.BufferReader(rows), how, parse, convert)
+        except pa.ArrowException as error:
+            csv_rows.check_rows(path, delimiter, max_line_bytes, len(names))
+            message = " ".join(str(error).split())[:200]
+            raise UserError(f"{path}: cannot be read as CSV ({message})") from error
+        yield from table.to_batches()
 
 
-def _last_row(batch: pa.RecordBatch) -> list[pa.Scalar]:
-    return [column[-1] for column in batch.columns] if batch.num_rows else []
-
-
-def _csv_error(path: str, delimiter: str, message: str) -> UserError:
-    try:
-        _check_csv_lines(path, delimiter)
-    except UserError as error:
-        return error
-    return UserError(f"{path}: cannot be read as CSV ({' '.join(message.split())[:200]})")
-
-
-def _check_csv_lines(path: str, delimiter: str) -> None:
-    """Looks for the first bad line, slowly: for a message only.
-
-    Raises:
-      UserError: it is not UTF-8, has another number of fields than the header, or a quote in it
-        is never closed.
-    """
-    with open_binary(path, unpack=True) as raw:
-        for number, line in enumerate(raw, start=1):
-            try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                raise UserError(
-                    f"{path}, line {number}: not UTF-8 text; save the file as UTF-8, or set "
-                    "data.format where it is no CSV"
-                ) from error
-    with open_binary(path, unpack=True) as raw:
-        text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-        rows = csv.reader(text, delimiter=delimiter, strict=True)
-        expected = start = 0
-        try:
-            for row in rows:
-                expected = expected or len(row)
-                if row and len(row) != expected:
-                    raise UserError(
-                        f"{path}, line {start + 1}: {len(row)} fields, but the header has "
-                        f"{expected}; quote fields that contain {delimiter!r} or set "
-                        "data.delimiter"
-                    )
-                start = rows.line_num
-        except csv.Error as error:
-            raise UserError(
-                f"{path}, line {start + 1}: bad quoting ({error}); close each quote and double "
-                "a quote inside a quoted field"
-            ) from error
+def _blank_or_bad(row: pa_csv.InvalidRow) -> str:
+    return "error" if row.text.strip() else "skip"
 
 
 class _parquet:
@@ -174,8 +132,14 @@ class _parquet:
         self._raw = open_arrow(self._path)
         try:
             return pq.ParquetFile(self._raw)
-        except (pa.ArrowInvalid, OSError) as error:
+        except Exception as error:  # of Python's types for columns, too, which are given file bytes
             self._raw.close()
+            if "arrow.py_extension_type" in str(error):
+                raise UserError(
+                    f"{self._path}: has a column of a pickled Python type "
+                    "(arrow.py_extension_type), which could run any code: refused; write the file "
+                    "again with plain types"
+                ) from error
             raise UserError(
                 f"{self._path}: not a Parquet file, or cut short ({_brief(error)})"
             ) from error
@@ -190,7 +154,7 @@ def _read_parquet(path: str, columns: list[str] | None) -> Iterator[pa.RecordBat
         rows = max(1024, min(65536, _BLOCK_CELLS // max(1, width)))
         try:
             yield from file.iter_batches(batch_size=rows, columns=columns)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise UserError(f"{path}: corrupt Parquet file ({_brief(error)})") from error
 
 

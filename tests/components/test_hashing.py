@@ -3,6 +3,7 @@
 import math
 import re
 import struct
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
@@ -215,3 +216,20 @@ def test_keyed_numbers_are_uniform_and_independent_between_seeds_and_purposes():
     np.testing.assert_array_equal(
         hashing.keyed(ids.view(np.uint64), 0, "split"), hashing.keyed(ids, 0, "split")
     )
+
+
+@settings(max_examples=200)
+@given(st.lists(st.binary(max_size=12), min_size=1, max_size=12), st.integers(1, 9))
+def test_texts_hashed_piece_by_piece_are_those_hashed_at_once(texts, piece):
+    whole = hashing.column_hash(pa.array(texts))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hashing, "_PIECE", piece)
+        assert hashing.column_hash(pa.array(texts)).tolist() == whole.tolist()
+
+
+def test_a_text_of_many_megabytes_is_hashed_in_little_memory():
+    tracemalloc.start()
+    hashing.column_hash(pa.array(["x" * (32 << 20), "y"]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150 << 20

@@ -1,6 +1,7 @@
 import gzip
 import itertools
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -198,3 +199,18 @@ def test_a_file_whose_writing_failed_is_removed(tmp_path):
         writer.write(framed([b"abc"]).buffer)
         raise KeyError
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("cut", [10, 100, 199])
+def test_a_gz_that_is_cut_between_two_records_is_refused(tmp_path, cut):
+    """TensorFlow reads it as a clean end."""
+    whole = tmp_path / "whole.tfrecord"
+    with tf.io.TFRecordWriter(str(whole)) as writer:
+        for i in range(200):
+            writer.write(b"%d" % i)
+    frames = next(iter(tfrecord.read_frames(str(whole))))
+    packer = zlib.compressobj(wbits=31)
+    packed = packer.compress(frames.buffer[: frames.offsets[cut]]) + packer.flush(zlib.Z_FULL_FLUSH)
+    (tmp_path / "cut.tfrecord.gz").write_bytes(packed)
+    with pytest.raises(UserError, match=r"cut\.tfrecord\.gz: truncated"):
+        list(tfrecord.read_frames(str(tmp_path / "cut.tfrecord.gz")))
