@@ -5,7 +5,7 @@ from typing import Literal
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from ..names import ROW_ID
+from ..names import BOOKKEEPING
 
 FeatureType = Literal["int", "float"]
 
@@ -40,6 +40,11 @@ class Features:
         """Numbers in a row: a vector counts once for each of its values."""
         return len(self.names) + sum(self.widths.values()) - len(self.widths)
 
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of a number in `Split.numeric`: integers need float64."""
+        return 8 if "int" in self.numeric.values() else 4
+
     def copying(self) -> "Features":
         """The same with the unsupported features copied from the base row."""
         return replace(self, copied=(*self.copied, *self.unsupported), unsupported={})
@@ -73,7 +78,7 @@ def features_of(
     weight_column: tuple[str, FeatureType] | None = None
     for feature in sorted(schema.feature, key=lambda f: f.name):
         name = feature.name
-        if name in (label, ROW_ID):
+        if name in (label, *BOOKKEEPING):
             continue
         kind: FeatureType = "int" if feature.type == schema_pb2.INT else "float"
         sizes = [dim.size for dim in feature.shape.dim]

@@ -3,7 +3,7 @@
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -13,7 +13,7 @@ from tfx_bsl.coders import example_coder
 
 from .. import examples_io, hashing
 from ..errors import UserError
-from ..names import ROW_ID
+from ..names import ROW_COPY, ROW_ID
 from ..tfrecord import Frames, read_frames
 from .features import Features
 from .params import RebalanceParams
@@ -28,11 +28,14 @@ class Layout:
       label: name of the bytes feature that holds the class's name.
       classes: class names; a class's code is its index.
       has_row_id: whether examples carry their identity; else it is hashed from their content.
+      has_row_copy: whether they carry which of the rows of one identity they are; else they are
+        numbered first, see `copies`.
     """
 
     label: str
     classes: tuple[str, ...]
     has_row_id: bool
+    has_row_copy: bool = False
 
 
 class Job(NamedTuple):
@@ -55,14 +58,42 @@ class Block(NamedTuple):
     Attributes:
       frames: the records themselves.
       codes: int64 [n], class indices; -1: no class.
-      ids: int64 [n], identities.
+      ids: int64 [n], identities among equal rows (`hashing.copy_ids`): what chooses goes by these.
+      content: int64 [n], identities of content (`hashing.row_ids`).
       strangers: labels that are no class, one for each such row; '' where it is missing.
     """
 
     frames: Frames
     codes: np.ndarray
     ids: np.ndarray
+    content: np.ndarray
     strangers: list[str]
+
+
+class Numbered(NamedTuple):
+    """A file of examples without `_row_copy`, and which copies its rows are.
+
+    Attributes:
+      path: of the file.
+      rows: int64 [m], places in it of rows that are no first copies, ascending.
+      copies: int64 [m], which copies they are; the others are 0.
+    """
+
+    path: str
+    rows: np.ndarray
+    copies: np.ndarray
+
+
+class Told(NamedTuple):
+    """Examples whose identities are known; `ids` and `content` as a Block has them."""
+
+    frames: Frames
+    ids: np.ndarray
+    content: np.ndarray
+
+
+Source = str | Numbered | Frames | Told
+"""Examples as steps get them: the name of a file, or what is in memory."""
 
 
 @dataclass
@@ -82,48 +113,73 @@ class BlockParser:
     def __setstate__(self, layout: Layout) -> None:
         self.layout, self._decoder = layout, None
 
-    def __call__(self, frames: Frames) -> Block:
+    def __call__(self, frames: Frames, copies: np.ndarray | None = None) -> Block:
         """Label and identity of each record.
+
+        Args:
+          frames: n records.
+          copies: int64 [n], which copies they are; None: as the records say, else 0.
 
         Raises:
           UserError: a row's label or identity is not one value of its type.
         """
         records = frames.payloads()
-        try:
-            codes, label, ids = (
-                found.numpy() for found in _parser(self.layout)(tf.constant(records, tf.string))
-            )
-        except tf.errors.InvalidArgumentError as error:
-            raise UserError(
-                f"train: every row needs one text value '{self.layout.label}'"
-                + (f" and one int64 '{ROW_ID}'" if self.layout.has_row_id else "")
-                + f"; TensorFlow says: {first_line(error)}"
-            ) from None
+        codes, strangers, content, said = self._parsed(records, self.layout)
         if not self.layout.has_row_id:
             if self._decoder is None:
                 self._decoder = examples_io.decoder()
-            ids = hashing.row_ids(self._decoder.DecodeBatch(records), {self.layout.label})
+            content = hashing.row_ids(self._decoder.DecodeBatch(records), {self.layout.label})
+        if copies is None and self.layout.has_row_copy:
+            copies = said
+        if copies is None or not copies.any():
+            return Block(frames, codes, content, content, strangers)
+        return Block(frames, codes, hashing.copy_ids(content, copies), content, strangers)
+
+    def told(self, known: Told) -> Block:
+        """Labels of records whose identities are known; raises as a call does."""
+        layout = replace(self.layout, has_row_id=False, has_row_copy=False)
+        codes, strangers, *_ = self._parsed(known.frames.payloads(), layout)
+        return Block(known.frames, codes, known.ids, known.content, strangers)
+
+    def _parsed(
+        self, records: list[bytes], layout: Layout
+    ) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray]:
+        """Codes, strangers, identities of content and copies; these if the layout has them."""
+        try:
+            codes, label, ids, copies = (
+                found.numpy() for found in _parser(layout)(tf.constant(records, tf.string))
+            )
+        except tf.errors.InvalidArgumentError as error:
+            raise UserError(
+                f"train: every row needs one text value '{layout.label}'"
+                + (f" and one int64 '{ROW_ID}'" if layout.has_row_id else "")
+                + (f" and '{ROW_COPY}'" if layout.has_row_copy else "")
+                + f"; TensorFlow says: {first_line(error)}"
+            ) from None
         known = codes >= 0
         strangers = [] if known.all() else label[~known].tolist()
-        return Block(frames, codes, ids, [name.decode("utf-8", "replace") for name in strangers])
+        return codes, [name.decode("utf-8", "replace") for name in strangers], ids, copies
 
 
 @functools.lru_cache(maxsize=8)
-def _parser(layout: Layout) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-    """Parses records into codes int64 [n], labels string [n], identities int64 [n or 0]."""
+def _parser(layout: Layout) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
+    """Parses records into codes int64 [n], labels string [n], identities and copies, int64 [n] each
+    or [0] where the layout has none."""
     spec = {layout.label: tf.io.FixedLenFeature([], tf.string, "")}
     if layout.has_row_id:
         spec[ROW_ID] = tf.io.FixedLenFeature([], tf.int64)
+    if layout.has_row_copy:
+        spec[ROW_COPY] = tf.io.FixedLenFeature([], tf.int64)
     codes = np.arange(len(layout.classes))
     table = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(list(layout.classes), codes), -1
     )
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-    def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def parse(records: tf.Tensor) -> tuple[tf.Tensor, ...]:
         parsed = tf.io.parse_example(records, spec)
-        label = parsed[layout.label]
-        return table.lookup(label), label, parsed.get(ROW_ID, tf.zeros([0], tf.int64))
+        label, none = parsed[layout.label], tf.zeros([0], tf.int64)
+        return table.lookup(label), label, parsed.get(ROW_ID, none), parsed.get(ROW_COPY, none)
 
     return parse
 
@@ -173,7 +229,7 @@ def rows_of(block: Block, chosen: np.ndarray, features: Features, classes: Seque
 
 
 class BlockDoFn(beam.DoFn, ABC):
-    """A step on blocks of examples, of Frames or of files, which it reads itself.
+    """A step on blocks of examples, in memory or of files, which it reads itself.
 
     So only names cross to it. A runner may begin a stage at each step with a side input, as Flink
     does, and what has been read before that step crosses the network.
@@ -182,9 +238,25 @@ class BlockDoFn(beam.DoFn, ABC):
     def __init__(self, job: Job) -> None:
         self._job, self._parse = job, BlockParser(job.layout)
 
-    def process(self, source: str | Frames, *known: Any) -> Iterator[Any]:
-        for frames in read_frames(source) if isinstance(source, str) else (source,):
-            yield from self.of(self._parse(frames), *known)
+    def process(self, source: Source, *known: Any) -> Iterator[Any]:
+        for block in self._blocks(source):
+            yield from self.of(block, *known)
+
+    def _blocks(self, source: Source) -> Iterator[Block]:
+        if isinstance(source, Told):
+            yield self._parse.told(source)
+        elif isinstance(source, Frames):
+            yield self._parse(source)
+        elif isinstance(source, Numbered):
+            start = 0
+            for frames in read_frames(source.path):
+                copies = np.zeros(len(frames), np.int64)
+                part = slice(*np.searchsorted(source.rows, [start, start + len(frames)]))
+                copies[source.rows[part] - start] = source.copies[part]
+                yield self._parse(frames, copies)
+                start += len(frames)
+        else:
+            yield from map(self._parse, read_frames(source))
 
     @abstractmethod
     def of(self, block: Block, *known: Any, **more: Any) -> Iterator[Any]:
@@ -193,7 +265,10 @@ class BlockDoFn(beam.DoFn, ABC):
     def rows(self, block: Block, chosen: np.ndarray | None = None) -> Rows:
         """Its rows, or those of a mask, as `rows_of` decodes them."""
         mask = np.ones(len(block.ids), bool) if chosen is None else chosen
-        return rows_of(block, mask, self._job.features, self._job.layout.classes)
+        rows = rows_of(block, mask, self._job.features, self._job.layout.classes)
+        if self._job.params.provenance:
+            rows.columns[ROW_ID] = block.content[mask]
+        return rows
 
 
 def _only(record: bytes, names: Sequence[str]) -> bytes:
@@ -203,8 +278,8 @@ def _only(record: bytes, names: Sequence[str]) -> bytes:
     return bytes(kept.SerializeToString(deterministic=True))
 
 
-def has_row_id(records: Sequence[bytes], label: str) -> bool:
-    """Whether the first record carries its identity.
+def layout_of(records: Sequence[bytes], label: str, classes: Sequence[str]) -> Layout:
+    """By what the first record carries.
 
     Raises:
       UserError: there is none, or its label is no text.
@@ -218,7 +293,9 @@ def has_row_id(records: Sequence[bytes], label: str) -> bool:
             f"train: label '{label}' is {kind or 'missing'} in the first row; expected the class's "
             "name as text, passed through Transform unchanged"
         )
-    return ROW_ID in features
+    # Copies are told of identities: without those, of others than are hashed here.
+    has_row_id = ROW_ID in features
+    return Layout(label, tuple(classes), has_row_id, has_row_id and ROW_COPY in features)
 
 
 def first_line(error: tf.errors.OpError) -> str:

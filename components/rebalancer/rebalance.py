@@ -22,8 +22,10 @@ from pydantic import TypeAdapter
 
 from .. import examples_io, hashing, progress
 from ..errors import recognise
+from ..names import ROW_COPY
 from ..tfrecord import Frames, read_frames
 from . import selection, sketch
+from .copies import numbered
 from .decisions import Decisions
 from .features import Features
 from .output import synthetic_frames, weighted_frames
@@ -44,7 +46,7 @@ from .plan import (
     usual_copies,
     way,
 )
-from .reading import Block, BlockDoFn, Job, Layout, has_row_id
+from .reading import Block, BlockDoFn, Job, layout_of
 from .report import Rebalancing
 from .rows import Rows
 from .samplers import SAMPLERS
@@ -102,11 +104,17 @@ def rebalance(
       UserError: strategy, labels or features do not allow it; the message says which.
     """
     first = next((frames for path in files for frames in read_frames(path)), None)
-    found = has_row_id([] if first is None else first.select(np.array([0])).payloads(), label)
-    job = Job(Layout(label, tuple(classes), found), features, params)
+    records = [] if first is None else first.select(np.array([0])).payloads()
+    layout = layout_of(records, label, classes)
+    job = Job(layout, features, params)
     if counts is not None:
         allowed_targets(counts, features, params)
     progress.say(f"{params.method}: reading {len(files)} files")
+    if not layout.has_row_copy:
+        progress.say(
+            f"{params.method}: the examples have no '{ROW_COPY}': equal rows are counted first, "
+            "which reads all rows once or twice more, with 8 bytes of each in one place"
+        )
     path = f"{directory.rstrip('/')}.tally-{uuid.uuid4().hex}"
     how = "place" if counts is None else way(counts, features, params)
     with _user_errors(), make_pipeline() as pipeline:
@@ -114,7 +122,8 @@ def rebalance(
         def read(step: str) -> beam.PCollection:
             return pipeline | f"{step}Files" >> beam.Create(list(files))
 
-        result = rebalanced(read, job, how)
+        source = read if layout.has_row_copy else numbered(read, job)
+        result = rebalanced(source, job, how)
         rows = result.examples | "Write" >> examples_io.WriteExamples(directory)
         _ = (
             rows
@@ -124,15 +133,19 @@ def rebalance(
     tally = _load(path)
     told = (f"{name} {tally.before[name]} -> {tally.after[name]}" for name in classes)
     progress.say(f"{params.method}: {', '.join(told)}")
-    return tally.report(job.params, "feature" if found else "computed")
+    return tally.report(
+        job.params,
+        "feature" if layout.has_row_id else "computed",
+        "feature" if layout.has_row_copy else "counted",
+    )
 
 
 def rebalanced(read: Callable[[str], beam.PCollection], job: Job, how: Way = "place") -> Result:
     """Builds the graph.
 
     Args:
-      read: gives the examples, as Frames or as names of their files, for the step of that name;
-        called once for each time that they are read.
+      read: gives the examples, as `reading.Source`, for the step of that name; called once for each
+        time that they are read.
       job: what is to be done.
       how: the method sees rows, as `way` tells.
     """

@@ -6,6 +6,7 @@ import apache_beam as beam
 
 from .. import examples_io
 from ..tfrecord import Frames
+from .copies import told
 from .features import Features
 from .params import RebalanceParams
 from .plan import allowed_targets, way
@@ -39,6 +40,7 @@ class RebalanceExamples(beam.PTransform):
         params: RebalanceParams,
         has_row_id: bool = False,
         counts: Mapping[str, int] | None = None,
+        has_row_copy: bool = False,
     ) -> None:
         """Constructs the transform.
 
@@ -49,6 +51,8 @@ class RebalanceExamples(beam.PTransform):
           params: method, strategies, limits, seed.
           has_row_id: whether the examples have `_row_id`; else it is computed from their content.
           counts: class name -> rows, where that is known, see `rebalance`.
+          has_row_copy: whether they have `_row_copy`, too; else equal rows are counted first, with
+            8 bytes of each row in one place.
 
         Raises:
           UserError: the counts do not allow what the parameters ask for.
@@ -57,7 +61,9 @@ class RebalanceExamples(beam.PTransform):
         if counts is not None:
             allowed_targets(counts, features, params)
         self._how = "place" if counts is None else way(counts, features, params)
-        self._job = Job(Layout(label, tuple(classes), has_row_id), features, params)
+        self._job = Job(
+            Layout(label, tuple(classes), has_row_id, has_row_id and has_row_copy), features, params
+        )
 
     def expand(self, examples: beam.PCollection) -> beam.PCollection:
         """Builds the graph."""
@@ -66,6 +72,8 @@ class RebalanceExamples(beam.PTransform):
             | "Batch" >> beam.BatchElements(min_batch_size=1024, max_batch_size=8192)
             | "Frame" >> beam.Map(examples_io.framed)
         )
+        if not self._job.layout.has_row_copy:
+            blocks = told(blocks, self._job)
         combined = isinstance(SAMPLERS[self._job.params.method], Combined)
 
         def read(step: str) -> beam.PCollection:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from .. import hashing
 from ..errors import UserError
 from ..examples_io import decoder, read_blocks
-from ..names import GROUP_ID, ROW_ID
+from ..names import GROUP_ID, ROW_COPY, ROW_ID
 from ..trainer.input import Rows
 
 
@@ -20,7 +20,7 @@ def identities(
 
     Args:
       files: the rows' transformed examples.
-      rows: as read_rows gave them, by identity, then class.
+      rows: as read_rows gave them, by identity, copy, then class.
       label: name of the label.
       classes: class names in index order.
       has_row_id: whether examples carry their identity.
@@ -29,17 +29,19 @@ def identities(
         columns = {f"n{i}": pa.array(column) for i, column in enumerate(rows.numbers.T)}
         columns |= {f"c{i}": pa.array(column) for i, column in enumerate(rows.categories.T)}
         return hashing.row_ids(pa.Table.from_pydict(columns))
-    decode = decoder({ROW_ID: "int", label: "bytes"})
+    decode = decoder({ROW_ID: "int", ROW_COPY: "int", label: "bytes"})
     code_of = {name.encode(): k for k, name in enumerate(classes)}
-    ids, labels = [], []
+    ids, copies, labels = [], [], []
     for block in read_blocks(files):
         batch = decode.DecodeBatch(list(block))
         ids.append(_one_each(batch, ROW_ID))
+        without = batch.column(ROW_COPY).null_count == batch.num_rows
+        copies.append(np.zeros_like(ids[-1]) if without else _one_each(batch, ROW_COPY))
         names = batch.column(label).flatten().dictionary_encode()
         codes = np.array([code_of[name] for name in names.dictionary.to_pylist()], np.int64)
         labels.append(codes[np.asarray(names.indices)])
     found, of_class = np.concatenate(ids), np.concatenate(labels)
-    order = np.lexsort((of_class, found))
+    order = np.lexsort((of_class, np.concatenate(copies), found))
     if not np.array_equal(of_class[order], rows.labels):
         raise RuntimeError("identities and rows of train are not in one order")
     return found[order]
