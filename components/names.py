@@ -9,7 +9,7 @@ ROW_COPY = "_row_copy"
 """int64 feature: which of the rows of one identity a row is, from 0 (hashing.copy_ids)."""
 
 BOOKKEEPING = (ROW_ID, ROW_COPY)
-"""Features of every row that are no model input and in no statistics."""
+"""Features that tell rows apart: no model input, and in no statistics."""
 
 GROUP_ID = "_group_id"
 """int64 feature of raw rows, where data.group_by is set: which rows stay together."""

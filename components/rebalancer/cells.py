@@ -50,7 +50,7 @@ _LEAST_GAIN = 0.002
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """A coarse quantizer. `centroids`: float32 [n_cells, d]; a cell's number is its row."""
+    """A coarse quantizer. `centroids`: float [n_cells, d]; a cell's number is its row."""
 
     centroids: np.ndarray
 
@@ -103,16 +103,16 @@ class Cells:
 
 
 def _means(rows: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """float32 [n, d]: k-means centroids."""
+    """[n, d], in the type of `rows`: k-means centroids."""
     # Starting from rows puts more cells where rows are dense, so that no cell is large.
     means = KMeans(n, init="random", n_init=1, max_iter=_ITERATIONS, random_state=seed)
     with threadpool_limits(limits=1):
         means.fit(rows.astype(np.float64))
-    return means.cluster_centers_.astype(np.float32)
+    return np.asarray(means.cluster_centers_.astype(rows.dtype))
 
 
 def vectors(space: Space) -> np.ndarray:
-    """float32 [n, d]: rows whose distances are about those of the space, for choosing cells.
+    """float [n, d]: rows whose distances are about those of the space, for choosing cells.
 
     Numeric features as they are. Categories become sums of pseudo-random signs, one vector for
     each value (Achlioptas, "Database-friendly random projections", JCSS 66, 2003), so that no list
@@ -310,7 +310,7 @@ def search(
     Args:
       space: n > k rows, in canonical order.
       k: neighbours of each row, itself left out by index.
-      ids: int64 [n], identities; equal ones are of equal rows.
+      ids: int64 [n], identities.
       seed: of the sample and the cells.
       exact_rows: up to so many rows the search is exact; of equal ones k + 1 count.
       recall: share of the true neighbours that is to be found, at least, on the sample.

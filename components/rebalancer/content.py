@@ -13,7 +13,7 @@ from .. import hashing
 def identities(x: Any) -> np.ndarray:
     """int64 [n], as of examples with the same features, see `hashing.row_ids`.
 
-    Floats are float32, times are int64, text is itself and a missing value is none. Objects of
+    Floats are float64, times are int64, text is itself and a missing value is none. Objects of
     other sorts are what `repr` says of them.
 
     Args:
@@ -32,7 +32,7 @@ def _of_sparse(x: Any) -> np.ndarray:
     """As of the dense matrix: from the sum of rows of zeros what is there differs by its own."""
     rows = x.tocsr().copy()
     rows.sum_duplicates()
-    kind = np.float32 if np.issubdtype(rows.dtype, np.floating) else np.int64
+    kind = np.float64 if np.issubdtype(rows.dtype, np.floating) else np.int64
     names = hashing.column_hash(pa.array([f"x{i}" for i in range(x.shape[1])], pa.string()))
     zero = hashing.column_hash(pa.array(np.zeros(1, kind)))
     values = hashing.column_hash(pa.array(rows.data.astype(kind)))
@@ -51,7 +51,7 @@ def _arrow(column: pd.Series) -> pa.Array:
         column = column.sparse.to_dense()
     if pd.api.types.is_float_dtype(column):
         with np.errstate(over="ignore"):
-            return pa.array(column.to_numpy(np.float32, na_value=np.nan))
+            return pa.array(column.to_numpy(np.float64, na_value=np.nan))
     try:
         values = pa.array(column, from_pandas=True)
         if pa.types.is_dictionary(values.type):

@@ -40,6 +40,11 @@ class Features:
         """Numbers in a row: a vector counts once for each of its values."""
         return len(self.names) + sum(self.widths.values()) - len(self.widths)
 
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of a number in `Split.numeric`: integers need float64."""
+        return 8 if "int" in self.numeric.values() else 4
+
     def copying(self) -> "Features":
         """The same with the unsupported features copied from the base row."""
         return replace(self, copied=(*self.copied, *self.unsupported), unsupported={})

@@ -14,6 +14,7 @@ from .. import hashing
 from ..errors import UserError
 from . import selection, sketch
 from .content import identities
+from .copies import copies_of
 from .features import Features, FeatureType
 from .labels import labels_of, taken
 from .outliers import findings, fit_rows, moved_rows, samples_of
@@ -55,7 +56,8 @@ def resample(
     """Rebalances (x, y).
 
     The same rows as of Rebalancer, given examples with the same feature names (of an array: x0, x1,
-    ...), floats as float32 and integers as int64, without `_row_id`.
+    ...) and values, without `_row_id`. Floats that float32 would change stay float64, as no example
+    can hold them.
 
     Example:
       ```
@@ -91,12 +93,12 @@ def resample(
     features = Features({})
     if SAMPLERS[params.method].reads == "counts" and params.outliers.method == "none":
         table = given
-        rows = Rows(identities(given), labels, {})
+        rows = Rows(_of_copies(identities(given), labels), labels, {})
     else:
         table = _table(given, names, params)
         columns, kinds = _columns(table, chosen)
         features = _features(columns, kinds)
-        rows = Rows(_ids(columns), labels, columns)
+        rows = Rows(_ids(columns, labels), labels, columns)
     if params.outliers.method != "none":
         _must_be_finite(rows, f"outliers.method {params.outliers.method}")
         rows, kept, found = _screened(rows, classes, features, params)
@@ -150,7 +152,7 @@ def resample(
         index=np.append(kept[index], np.full(len(codes) - len(index), -1)),
         origin=_origins([origin for _, origin in new if origin is not None], ids, kept),
         weights=made.weights[codes],
-        report=tally.report(params, "computed"),
+        report=tally.report(params, "computed", "counted"),
     )
 
 
@@ -249,7 +251,7 @@ def _columns(
                 raise UserError(f"column {name!r}: integers are missing in some rows; fill them")
             columns[str(name)] = column.to_numpy(np.int64)
         else:
-            columns[str(name)] = column.to_numpy(np.float32, na_value=np.nan)
+            columns[str(name)] = _narrowed(column.to_numpy(np.float64, na_value=np.nan))
     return columns, kinds
 
 
@@ -264,6 +266,13 @@ def _factorized(name: str, column: pd.Series) -> tuple[np.ndarray, Any]:
         ) from None
 
 
+def _narrowed(values: np.ndarray) -> np.ndarray:
+    """float64 [n] as examples hold it, float32, if that changes no value."""
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    return narrow if np.array_equal(narrow, values, equal_nan=True) else values
+
+
 def _features(columns: dict[str, np.ndarray], kinds: dict[str, np.ndarray | None]) -> Features:
     numeric: dict[str, FeatureType] = {
         name: "int" if column.dtype == np.int64 else "float"
@@ -275,10 +284,10 @@ def _features(columns: dict[str, np.ndarray], kinds: dict[str, np.ndarray | None
 
 def _must_be_finite(rows: Rows, what: str) -> None:
     for name, column in rows.columns.items():
-        if not np.isfinite(column).all():
+        if not (np.abs(column) <= np.finfo(np.float32).max).all():
             raise UserError(
-                f"column {name!r} is missing, NaN or infinite in some rows, but {what} "
-                "needs a number in every row; fill it, or use over or under"
+                f"column {name!r} is missing, NaN or infinite in some rows (3.4e38 is the largest "
+                f"number), but {what} needs a number in every row; fill it, or use over or under"
             )
 
 
@@ -297,8 +306,14 @@ def _restored(
     return pd.DataFrame(restored, columns=table.columns)
 
 
-def _ids(columns: dict[str, np.ndarray]) -> np.ndarray:
-    return hashing.row_ids(pa.Table.from_pydict({k: pa.array(v) for k, v in columns.items()}))
+def _ids(columns: dict[str, np.ndarray], codes: np.ndarray) -> np.ndarray:
+    """int64 [n], of each row among equal ones, which are numbered by class."""
+    table = pa.Table.from_pydict({name: pa.array(column) for name, column in columns.items()})
+    return _of_copies(hashing.row_ids(table), codes)
+
+
+def _of_copies(ids: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    return hashing.copy_ids(ids, copies_of(ids, codes))
 
 
 def _screened(
@@ -313,15 +328,14 @@ def _screened(
         kept, touched = np.flatnonzero(~flags), np.flatnonzero(flags)
         screened = rows.take(kept)
     elif params.outliers.action == "clip":
-        clipped = model.clip_rows(rows, features)
-        touched = moved_rows(rows, clipped)
-        screened = clipped._replace(ids=_ids(clipped.columns))
+        screened = model.clip_rows(rows, features)
+        touched = moved_rows(rows, screened)
     counts = np.bincount(rows.codes[touched], minlength=len(classes))
     return screened, kept, findings(model, [counts], classes)
 
 
 def _origins(origins: list[Origin], ids: np.ndarray, kept: np.ndarray) -> pd.DataFrame:
-    """With rows of the input in place of identities; of equal rows the first."""
+    """With rows of the input in place of identities."""
     known, first = np.unique(ids, return_index=True)
     first = kept[first]
     parts = [

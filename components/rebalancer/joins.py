@@ -30,7 +30,7 @@ def join(
     """One round of local joins: nearer neighbours replace those in `rows` and `squared`.
 
     Args:
-      points: float32 [n, d]; near rows best lie near each other in memory.
+      points: float [n, d]; near rows best lie near each other in memory.
       rows: int32 [n, k], neighbours of each point, nearest first, different ones; -1 for none.
       squared: float32 [n, k], their squared distances, infinite for none.
       best: neighbours of each point that count; only what is nearer than the last of them is taken.

@@ -12,7 +12,7 @@ _HALF = 24
 
 
 class Moments(NamedTuple):
-    """Exact sums of float32 columns and of their squares, as integers times 2**-_SCALE.
+    """Exact sums of columns and of their squares, as integers times 2**-_SCALE.
 
     Floating-point sums depend on the order of their terms, which is the runner's. Integers do not.
     """
@@ -23,17 +23,22 @@ class Moments(NamedTuple):
 
     @classmethod
     def of(cls, matrix: np.ndarray) -> "Moments":
-        """Of float32 [n, d], n < 2**29."""
+        """Of float32 or float64 [n, d], n < 2**29; what float32 cannot hold is nothing."""
         values = matrix.astype(np.float64)
-        return cls(len(values), exact_sums(values), exact_sums(values * values))
+        # A float64 is the sum of up to three float32, whose products are exact.
+        parts = []
+        while values.any():
+            parts.append(values.astype(np.float32).astype(np.float64))
+            values = values - parts[-1]
+        none = (0,) * matrix.shape[1]
+        sums = _plus(none, *map(exact_sums, parts))
+        squares = _plus(none, *(exact_sums(one * other) for one in parts for other in parts))
+        return cls(len(matrix), sums, squares)
 
     def plus(self, other: "Moments") -> "Moments":
         """Of the rows of both."""
-        return Moments(
-            self.rows + other.rows,
-            tuple(a + b for a, b in zip(self.sums, other.sums, strict=True)),
-            tuple(a + b for a, b in zip(self.squares, other.squares, strict=True)),
-        )
+        sums, squares = _plus(self.sums, other.sums), _plus(self.squares, other.squares)
+        return Moments(self.rows + other.rows, sums, squares)
 
     def median_deviation(self) -> float:
         """Median over the columns of their standard deviation."""
@@ -43,6 +48,10 @@ class Moments(NamedTuple):
             for total, square in zip(self.sums, self.squares, strict=True)
         ]
         return float(np.median([math.sqrt(variance) for variance in variances]))
+
+
+def _plus(*sums: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(map(sum, zip(*sums, strict=True)))
 
 
 def exact_sums(values: np.ndarray) -> tuple[int, ...]:

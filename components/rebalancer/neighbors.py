@@ -48,7 +48,7 @@ class Space:
     differs (Chawla et al. 2002, section 6.1).
 
     Attributes:
-      numeric: float32 [n, n_numeric], finite.
+      numeric: float32 or float64 [n, n_numeric], finite.
       categories: int64 [n, n_categorical], or None.
       penalty: distance of two rows that differ in one category only.
     """

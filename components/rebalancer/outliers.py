@@ -65,8 +65,8 @@ class Usual:
       center: float64 [d], medians.
       scale: float64 [d], robust standard deviations; infinite for a feature that is not judged.
       common: float64 [d], the value of more than half of the rows, else the median.
-      low: float32 [d], values below are outlying; -inf where none is.
-      high: float32 [d], values above are outlying; inf where none is.
+      low: float [d], values below are outlying; -inf where none is.
+      high: float [d], values above are outlying; inf where none is.
       forest: a fitted scikit-learn IsolationForest, or None.
       cut: rows of a lower score_samples are outlying.
     """
@@ -80,12 +80,12 @@ class Usual:
     cut: float = -np.inf
 
     def flag(self, numeric: np.ndarray) -> np.ndarray:
-        """bool [n] of `numeric` float32 [n, d]."""
+        """bool [n] of `numeric` float [n, d]."""
         if not len(numeric):
             return np.zeros(0, bool)
         if self.forest is None:
             return ((numeric < self.low) | (numeric > self.high)).any(axis=1)
-        return self.forest.score_samples(numeric) < self.cut
+        return self.forest.score_samples(_for_forest(numeric, self.center)) < self.cut
 
     def z(self, numeric: np.ndarray) -> np.ndarray:
         """float64 [n, d], robust z-scores; 0 where a feature is not judged or a value is common."""
@@ -112,7 +112,7 @@ class OutlierModel:
 
         Args:
           code: class of all n rows.
-          numeric: float32 [n, d], as `Split.numeric`.
+          numeric: float [n, d], as `Split.numeric`.
 
         Returns:
           bool [n]; all False for a class with too few rows.
@@ -125,10 +125,10 @@ class OutlierModel:
 
         Args:
           code: class of all n rows.
-          numeric: float32 [n, d], as `Split.numeric`.
+          numeric: float [n, d], as `Split.numeric`.
 
         Returns:
-          float32 [n, d], of which `flag` flags no row with method robust; unchanged for a class
+          float [n, d], of which `flag` flags no row with method robust; unchanged for a class
           with too few rows.
         """
         usual = self.usual.get(code)
@@ -177,7 +177,7 @@ def fit(
     threads.
 
     Args:
-      samples: class code -> float32 [n, d], finite, n at most options.sample_rows.
+      samples: class code -> float [n, d], as `Split.numeric`, n at most options.sample_rows.
       names: of the d columns.
       options: method and thresholds.
       seed: of the forest.
@@ -241,13 +241,13 @@ def one_sided(scores: np.ndarray, threshold: float) -> float:
 def _usual(numeric: np.ndarray, options: OutlierOptions, seed: int, code: int) -> Usual:
     spreads = [spread(column.astype(np.float64)) for column in numeric.T]
     center, scale, common = np.array(spreads).T
-    unbounded = np.full(len(center), np.inf, np.float32)
+    unbounded = np.full(len(center), np.inf, numeric.dtype)
     usual = Usual(center, scale, common, -unbounded, unbounded)
     largest = usual.z(numeric).max(axis=1)
     reach = max(options.threshold, one_sided(largest, options.threshold)) * scale
     with np.errstate(over="ignore"):  # a bound past float32 is no bound
-        low = np.minimum(common, center - reach).astype(np.float32)
-        high = np.maximum(common, center + reach).astype(np.float32)
+        low = np.minimum(common, center - reach).astype(numeric.dtype)
+        high = np.maximum(common, center + reach).astype(numeric.dtype)
     usual = replace(usual, low=low, high=high)
     if options.method == "robust":
         return usual
@@ -257,8 +257,8 @@ def _usual(numeric: np.ndarray, options: OutlierOptions, seed: int, code: int) -
         max_samples=min(256, len(numeric)),
         random_state=int(hashing.text_hash(f"{seed}/outliers/{code}")) % 2**32,
         n_jobs=1,
-    ).fit(numeric)
-    scores = forest.score_samples(numeric)
+    ).fit(_for_forest(numeric, center))
+    scores = forest.score_samples(_for_forest(numeric, center))
     if options.contamination is not None:
         return replace(usual, forest=forest, cut=float(np.quantile(scores, options.contamination)))
     # Rows of scores up to 0.5 (here negative) are usual by the paper.
@@ -284,9 +284,16 @@ def _numeric(rows: Rows, features: Features) -> np.ndarray:
     return Split(rows, (), features, 0).numeric
 
 
+def _for_forest(numeric: np.ndarray, center: np.ndarray) -> np.ndarray:
+    """float32 [n, d], in which a forest works: what is wider is centred, to keep its digits."""
+    if numeric.dtype == np.float32:
+        return numeric
+    return np.asarray((numeric - center).astype(np.float32))
+
+
 def _in_order(numeric: np.ndarray) -> np.ndarray:
-    """The rows of float32 [n, d] in an order that depends on their values alone."""
-    rows = np.ascontiguousarray(numeric, np.float32) + np.float32(0)  # zeros have no sign
+    """The rows of float [n, d] in an order that depends on their values alone."""
+    rows = np.ascontiguousarray(numeric) + numeric.dtype.type(0)  # zeros have no sign
     return rows[np.argsort(rows.view(f"V{rows.strides[0]}")[:, 0], kind="stable")]
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from .. import example_encoder, examples_io
 from ..names import (
+    ROW_COPY,
     ROW_ID,
     SAMPLING_WEIGHT,
     SYNTHETIC_BASE,
@@ -26,8 +27,11 @@ def synthetic_frames(
     columns: dict[str, np.ndarray | bytes] = {**rows.columns}
     copied = rows.columns.get(COPIED)
     columns.pop(COPIED, None)
+    columns.pop(ROW_ID, None)
     if layout.has_row_id:
         columns[ROW_ID] = rows.ids
+    if layout.has_row_copy:
+        columns[ROW_COPY] = np.zeros(len(rows.ids), np.int64)
     labels = np.array([name.encode() for name in layout.classes], object)
     if layout.values is not None:
         labels = np.array(layout.values, np.int64)

@@ -88,8 +88,10 @@ class Tally:
         before = {name: rows + dropped.get(name, 0) for name, rows in self.before.items()}
         return replace(self, before=before, outliers=findings)
 
-    def report(self, params: RebalanceParams, row_identity: str) -> Rebalancing:
-        """As the artifact has it."""
+    def report(
+        self, params: RebalanceParams, row_identity: str, row_copies: str | None = None
+    ) -> Rebalancing:
+        """As the artifact has it; for the last two see there."""
         factors = {
             name: self.after[name] * self.weights[name] / before if before else 1.0
             for name, before in self.before.items()
@@ -107,6 +109,7 @@ class Tally:
             factors=factors,
             kind=kind,
             row_identity=row_identity,
+            row_copies=row_copies,
         )
 
 
@@ -170,7 +173,7 @@ def allowed_targets(
 
 def megabytes(rows: int, features: Features) -> float:
     """Size of the feature matrix of so many rows."""
-    return 4 * features.values * rows / 2**20
+    return features.value_bytes * features.values * rows / 2**20
 
 
 def way(counts: Mapping[str, int], features: Features, params: RebalanceParams) -> Way:

@@ -4,7 +4,7 @@ import functools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 import apache_beam as beam
@@ -14,7 +14,7 @@ from tfx_bsl.coders import example_coder
 
 from .. import examples_io, hashing
 from ..errors import UserError
-from ..names import ROW_ID
+from ..names import ROW_COPY, ROW_ID
 from ..tfrecord import Frames, read_frames
 from .features import Features
 from .params import RebalanceParams
@@ -31,12 +31,15 @@ class Layout:
       label: name of the feature that holds the class: its name, or an integer.
       classes: class names; a class's code is its index.
       has_row_id: whether examples carry their identity; else it is hashed from their content.
+      has_row_copy: whether they carry which of the rows of one identity they are; else they are
+        numbered first, see `copies`.
       values: of an int64 label what stands for each class; None: the label is text, the names.
     """
 
     label: str
     classes: tuple[str, ...]
     has_row_id: bool
+    has_row_copy: bool = False
     values: tuple[int, ...] | None = None
 
 
@@ -60,14 +63,42 @@ class Block(NamedTuple):
     Attributes:
       frames: the records themselves.
       codes: int64 [n], class indices; -1: no class.
-      ids: int64 [n], identities.
+      ids: int64 [n], identities among equal rows (`hashing.copy_ids`): what chooses goes by these.
+      content: int64 [n], identities of content (`hashing.row_ids`).
       strangers: labels that are no class, one for each such row; '' where it is missing.
     """
 
     frames: Frames
     codes: np.ndarray
     ids: np.ndarray
+    content: np.ndarray
     strangers: list[str]
+
+
+class Numbered(NamedTuple):
+    """A file of examples without `_row_copy`, and which copies its rows are.
+
+    Attributes:
+      path: of the file.
+      rows: int64 [m], places in it of rows that are no first copies, ascending.
+      copies: int64 [m], which copies they are; the others are 0.
+    """
+
+    path: str
+    rows: np.ndarray
+    copies: np.ndarray
+
+
+class Told(NamedTuple):
+    """Examples whose identities are known; `ids` and `content` as a Block has them."""
+
+    frames: Frames
+    ids: np.ndarray
+    content: np.ndarray
+
+
+Source = str | Numbered | Frames | Told
+"""Examples as steps get them: the name of a file, or what is in memory."""
 
 
 @dataclass
@@ -87,40 +118,63 @@ class BlockParser:
     def __setstate__(self, layout: Layout) -> None:
         self.layout, self._decoder = layout, None
 
-    def __call__(self, frames: Frames) -> Block:
+    def __call__(self, frames: Frames, copies: np.ndarray | None = None) -> Block:
         """Label and identity of each record.
+
+        Args:
+          frames: n records.
+          copies: int64 [n], which copies they are; None: as the records say, else 0.
 
         Raises:
           UserError: a row's label or identity is not one value of its type.
         """
         records = frames.payloads()
+        codes, strangers, content, said = self._parsed(records, self.layout)
+        if not self.layout.has_row_id:
+            if self._decoder is None:
+                self._decoder = examples_io.decoder()
+            content = hashing.row_ids(self._decoder.DecodeBatch(records), {self.layout.label})
+        if copies is None and self.layout.has_row_copy:
+            copies = said
+        if copies is None or not copies.any():
+            return Block(frames, codes, content, content, strangers)
+        return Block(frames, codes, hashing.copy_ids(content, copies), content, strangers)
+
+    def told(self, known: Told) -> Block:
+        """Labels of records whose identities are known; raises as a call does."""
+        layout = replace(self.layout, has_row_id=False, has_row_copy=False)
+        codes, strangers, *_ = self._parsed(known.frames.payloads(), layout)
+        return Block(known.frames, codes, known.ids, known.content, strangers)
+
+    def _parsed(
+        self, records: list[bytes], layout: Layout
+    ) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray]:
+        """Codes, strangers, identities of content and copies; these if the layout has them."""
         try:
-            codes, label, ids = (
-                found.numpy() for found in _parser(self.layout)(tf.constant(records, tf.string))
+            codes, label, ids, copies = (
+                found.numpy() for found in _parser(layout)(tf.constant(records, tf.string))
             )
         except tf.errors.InvalidArgumentError as error:
             kind, others = (
                 ("text", "; of an int64 label give the classes as numbers")
-                if self.layout.values is None
+                if layout.values is None
                 else ("int64", "; of a text label give the classes as text")
             )
             raise UserError(
-                f"train: every row needs one {kind} value '{self.layout.label}'{others}"
-                + (f" and one int64 '{ROW_ID}'" if self.layout.has_row_id else "")
+                f"train: every row needs one {kind} value '{layout.label}'{others}"
+                + (f" and one int64 '{ROW_ID}'" if layout.has_row_id else "")
+                + (f" and '{ROW_COPY}'" if layout.has_row_copy else "")
                 + f"; TensorFlow says: {first_line(error)}"
             ) from None
-        if not self.layout.has_row_id:
-            if self._decoder is None:
-                self._decoder = examples_io.decoder()
-            ids = hashing.row_ids(self._decoder.DecodeBatch(records), {self.layout.label})
         known = codes >= 0
         strangers = [] if known.all() else label[~known].tolist()
-        return Block(frames, codes, ids, [_told(value) for value in strangers])
+        return codes, [_told(value) for value in strangers], ids, copies
 
 
 @functools.lru_cache(maxsize=8)
-def _parser(layout: Layout) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-    """Parses records into codes int64 [n], labels [n] and identities int64 [n or 0]."""
+def _parser(layout: Layout) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
+    """Parses records into codes int64 [n], labels [n], identities and copies, int64 [n] each or [0]
+    where the layout has none."""
     spec = {layout.label: tf.io.FixedLenFeature([], tf.string, "")}
     keys = tf.constant(layout.classes, tf.string)
     if layout.values is not None:
@@ -128,14 +182,16 @@ def _parser(layout: Layout) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor,
         keys = tf.constant(layout.values, tf.int64)
     if layout.has_row_id:
         spec[ROW_ID] = tf.io.FixedLenFeature([], tf.int64)
+    if layout.has_row_copy:
+        spec[ROW_COPY] = tf.io.FixedLenFeature([], tf.int64)
     codes = np.arange(len(layout.classes))
     table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, codes), -1)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-    def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def parse(records: tf.Tensor) -> tuple[tf.Tensor, ...]:
         parsed = tf.io.parse_example(records, spec)
-        label = parsed[layout.label]
-        return table.lookup(label), label, parsed.get(ROW_ID, tf.zeros([0], tf.int64))
+        label, none = parsed[layout.label], tf.zeros([0], tf.int64)
+        return table.lookup(label), label, parsed.get(ROW_ID, none), parsed.get(ROW_COPY, none)
 
     return parse
 
@@ -185,7 +241,7 @@ def rows_of(block: Block, chosen: np.ndarray, features: Features, classes: Seque
 
 
 class BlockDoFn(beam.DoFn, ABC):
-    """A step on blocks of examples, of Frames or of files, which it reads itself.
+    """A step on blocks of examples, in memory or of files, which it reads itself.
 
     So only names cross to it. A runner may begin a stage at each step with a side input, as Flink
     does, and what has been read before that step crosses the network.
@@ -194,9 +250,25 @@ class BlockDoFn(beam.DoFn, ABC):
     def __init__(self, job: Job) -> None:
         self._job, self._parse = job, BlockParser(job.layout)
 
-    def process(self, source: str | Frames, *known: Any) -> Iterator[Any]:
-        for frames in read_frames(source) if isinstance(source, str) else (source,):
-            yield from self.of(self._parse(frames), *known)
+    def process(self, source: Source, *known: Any) -> Iterator[Any]:
+        for block in self._blocks(source):
+            yield from self.of(block, *known)
+
+    def _blocks(self, source: Source) -> Iterator[Block]:
+        if isinstance(source, Told):
+            yield self._parse.told(source)
+        elif isinstance(source, Frames):
+            yield self._parse(source)
+        elif isinstance(source, Numbered):
+            start = 0
+            for frames in read_frames(source.path):
+                copies = np.zeros(len(frames), np.int64)
+                part = slice(*np.searchsorted(source.rows, [start, start + len(frames)]))
+                copies[source.rows[part] - start] = source.copies[part]
+                yield self._parse(frames, copies)
+                start += len(frames)
+        else:
+            yield from map(self._parse, read_frames(source))
 
     @abstractmethod
     def of(self, block: Block, *known: Any, **more: Any) -> Iterator[Any]:
@@ -205,7 +277,10 @@ class BlockDoFn(beam.DoFn, ABC):
     def rows(self, block: Block, chosen: np.ndarray | None = None) -> Rows:
         """Its rows, or those of a mask, as `rows_of` decodes them."""
         mask = np.ones(len(block.ids), bool) if chosen is None else chosen
-        return rows_of(block, mask, self._job.features, self._job.layout.classes)
+        rows = rows_of(block, mask, self._job.features, self._job.layout.classes)
+        if self._job.params.provenance:
+            rows.columns[ROW_ID] = block.content[mask]
+        return rows
 
 
 def _only(record: bytes, names: Sequence[str]) -> bytes:
@@ -232,15 +307,16 @@ def layout_of(records: Sequence[bytes], label: str, classes: Sequence[str]) -> L
         raise UserError("the train split has no rows to rebalance")
     features = tf.train.Example.FromString(records[0]).features.feature
     kind = features[label].WhichOneof("kind") if label in features else None
-    found = ROW_ID in features
-    if kind == "int64_list":
-        return Layout(label, tuple(classes), found, _values(label, classes))
-    if kind != "bytes_list":
+    values = _values(label, classes) if kind == "int64_list" else None
+    if kind not in ("bytes_list", "int64_list"):
         raise UserError(
             f"train: label '{label}' is {kind or 'missing'} in the first row; expected the class's "
             "name as text, or an integer, passed through Transform unchanged"
         )
-    return Layout(label, tuple(classes), found)
+    has_row_id = ROW_ID in features
+    # Copies are told of identities: without those, of others than are hashed here.
+    has_row_copy = has_row_id and ROW_COPY in features
+    return Layout(label, tuple(classes), has_row_id, has_row_copy, values)
 
 
 def _values(label: str, classes: Sequence[str]) -> tuple[int, ...]:

@@ -22,8 +22,10 @@ from pydantic import TypeAdapter
 
 from .. import examples_io, hashing, progress
 from ..errors import recognise
+from ..names import ROW_COPY
 from ..tfrecord import Frames, read_frames
 from . import selection, sketch
+from .copies import numbered
 from .decisions import Decisions
 from .features import Features
 from .output import synthetic_frames, weighted_frames
@@ -104,10 +106,16 @@ def rebalance(
     """
     first = next((frames for path in files for frames in read_frames(path)), None)
     records = [] if first is None else first.select(np.array([0])).payloads()
-    job = Job(layout_of(records, label, classes), features, params)
+    layout = layout_of(records, label, classes)
+    job = Job(layout, features, params)
     if counts is not None:
         allowed_targets(counts, features, params)
     progress.say(f"{params.method}: reading {len(files)} files")
+    if not layout.has_row_copy:
+        progress.say(
+            f"{params.method}: the examples have no '{ROW_COPY}': equal rows are counted first, "
+            "which reads all rows once or twice more, with 8 bytes of each in one place"
+        )
     path = f"{directory.rstrip('/')}.tally-{uuid.uuid4().hex}"
     how = "place" if counts is None else way(counts, features, params)
     with _user_errors(), make_pipeline() as pipeline:
@@ -115,7 +123,8 @@ def rebalance(
         def read(step: str) -> beam.PCollection:
             return pipeline | f"{step}Files" >> beam.Create(list(files))
 
-        result = rebalanced(read, job, how)
+        source = read if layout.has_row_copy else numbered(read, job)
+        result = rebalanced(source, job, how)
         rows = result.examples | "Write" >> examples_io.WriteExamples(directory)
         _ = (
             rows
@@ -125,15 +134,19 @@ def rebalance(
     tally = _load(path)
     told = (f"{name} {tally.before[name]} -> {tally.after[name]}" for name in classes)
     progress.say(f"{params.method}: {', '.join(told)}")
-    return tally.report(job.params, "feature" if job.layout.has_row_id else "computed")
+    return tally.report(
+        job.params,
+        "feature" if layout.has_row_id else "computed",
+        "feature" if layout.has_row_copy else "counted",
+    )
 
 
 def rebalanced(read: Callable[[str], beam.PCollection], job: Job, how: Way = "place") -> Result:
     """Builds the graph.
 
     Args:
-      read: gives the examples, as Frames or as names of their files, for the step of that name;
-        called once for each time that they are read.
+      read: gives the examples, as `reading.Source`, for the step of that name; called once for each
+        time that they are read.
       job: what is to be done.
       how: the method sees rows, as `way` tells.
     """

@@ -52,3 +52,6 @@ class Rebalancing(Report):
     outliers: OutlierFindings | None = None
     row_identity: str
     """'feature': `_row_id` of the examples was used; 'computed': hashed here."""
+    row_copies: str | None = None
+    """How equal rows were told apart: 'feature': by `_row_copy` of the examples; 'counted': rows of
+    repeated identities were numbered here; null in reports from before that."""

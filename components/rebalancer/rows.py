@@ -18,10 +18,11 @@ class Rows(NamedTuple):
     """Decoded rows of one or several classes.
 
     Attributes:
-      ids: int64 [n], identities.
+      ids: int64 [n], identities, which tell equal rows apart, too.
       codes: int64 [n], class indices.
-      columns: name -> float32 or int64, [n] or for vectors [n, width], by `Features.types`; and
-        COPIED -> object [n] of bytes where `Features.copied` names any.
+      columns: name -> float32 or int64 (in memory float64, too), [n] or for vectors [n, width], by
+        `Features.types`; COPIED -> object [n] of bytes where `Features.copied` names any; and
+        ROW_ID -> int64 [n], identities of content, where synthetic rows are to name them.
     """
 
     ids: np.ndarray
@@ -50,7 +51,8 @@ class Rows(NamedTuple):
         twin = (ids[1:] == ids[:-1]) & (codes[1:] == codes[:-1])
         tied = np.append(twin, False) | np.insert(twin, 0, False)
         if len(order) and tied.any():
-            # Rows of one identity differ, if at all, in what is no part of it: the weight.
+            # Identities tell equal rows apart, so these were copied after they got theirs. They
+            # differ, if at all, in what is no part of it: the weight.
             among = order[tied]
             columns = [
                 key
@@ -71,8 +73,8 @@ class Origin(NamedTuple):
     """Where synthetic rows come from.
 
     Attributes:
-      base: int64 [s], identity of the row each was made of.
-      neighbor: int64 [s], identity of the row it lies towards; of the base where there is none.
+      base: int64 [s], identity of the row each was made of: that of its content where rows have it.
+      neighbor: int64 [s], of the row it lies towards; of the base where there is none.
       gap: float32 [s], how far on the way.
       method: of the sampler.
     """
@@ -146,10 +148,15 @@ class Split:
 
     @cached_property
     def numeric(self) -> np.ndarray:
-        """float32 [n, d]: numeric features side by side in the order of `Features.numeric`."""
+        """float32 [n, d]: numeric features side by side in the order of `Features.numeric`.
+
+        float64 where a column is not float32, whose values float32 might not tell apart. That
+        depends on types alone, so that it is the same wherever some of the rows are looked at.
+        """
         columns = [self.rows.columns[name] for name in self.features.numeric]
-        wide = [np.atleast_2d(column.T).T.astype(np.float32) for column in columns]
-        return np.concatenate(wide, axis=1) if wide else np.empty((len(self), 0), np.float32)
+        exact = all(column.dtype == np.float32 for column in columns)
+        wide = [np.atleast_2d(column.T).T for column in columns] or [np.empty((len(self), 0))]
+        return np.concatenate(wide, axis=1, dtype=np.float32 if exact else np.float64)
 
     @cached_property
     def categories(self) -> np.ndarray:

@@ -12,7 +12,7 @@ from .. import examples_io
 from ..tfrecord import Frames
 from .features import Features
 from .outliers import OutlierModel, findings, fit_rows, moved_rows, samples_of
-from .reading import Block, BlockDoFn, Job
+from .reading import Block, BlockDoFn, Job, Told
 from .rows import Rows
 
 _MAIN, _TOUCHED = "main", "touched"
@@ -75,7 +75,7 @@ class _ThinFn(beam.CombineFn):
 
 
 class _Screen(BlockDoFn):
-    """Frames without outliers, or with their values clipped; how many of each class."""
+    """Told without outliers, or with their values clipped; how many of each class."""
 
     def of(self, block: Block, model: OutlierModel) -> Iterator[Any]:
         frames, features = block.frames, self._job.features
@@ -91,9 +91,11 @@ class _Screen(BlockDoFn):
             changed = _rewritten(frames.select(touched), clipped.take(moved), features)
         rest = np.ones(len(frames), bool)
         rest[touched] = False
-        yield from (
-            part for part in (frames.select(rest), examples_io.framed(changed)) if len(part)
-        )
+        # A clipped row keeps its identity, also where that is a hash of its content.
+        if rest.any():
+            yield Told(frames.select(rest), block.ids[rest], block.content[rest])
+        if changed:
+            yield Told(examples_io.framed(changed), block.ids[touched], block.content[touched])
         counts = np.bincount(block.codes[touched], minlength=len(self._job.layout.classes))
         yield TaggedOutput(_TOUCHED, counts)
 

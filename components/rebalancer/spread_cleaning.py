@@ -70,7 +70,9 @@ def spread_cleaning(
       UserError: (in a worker) a class would lose all of its rows; and see `find_routes`.
     """
     made = AsSingleton(planned)
-    job = job._replace(features=replace(job.features, copied=()))
+    # What is made is known already: neither copied features nor bases' identities have to travel.
+    params = job.params.model_copy(update={"provenance": False})
+    job = job._replace(features=replace(job.features, copied=()), params=params)
     search = Search("Clean", _cleaner(job).looks_at(job.params), job)
 
     def parts(step: str) -> beam.PCollection:

@@ -9,8 +9,7 @@ its recall; the rows themselves, by cell.
 
 What is found is that of `cells.search` by cells alone with one ask in one place: it depends on
 identities, values and seed, not on how the input is cut. A group of at most `exact_rows` rows that
-fits in one place is one cell. Rows of one identity have equal features, as identities are made; so
-they are at home in one cell, where their ranks are known.
+fits in one place is one cell. Equal rows are at home in one cell.
 
 Memory: what crosses a stage are up to `probes` copies of the features of the rows, packed: in a
 cluster they lie in its shuffle, and a worker holds one cell at a time. Beam's local runner has them
@@ -31,8 +30,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from .. import hashing
 from ..errors import UserError
+from ..names import ROW_ID
 from . import cells
-from .features import Features
 from .merging import Merging
 from .neighbors import Space, nearest
 from .plan import megabytes
@@ -326,7 +325,7 @@ class _Scatter(_Held):
         cell = near[row, probe]
         order = np.argsort(cell, kind="stable")
         row, probe, cell = row[order], probe[order], cell[order]
-        packed = _packed(rows, self._search.job.features)[row]
+        packed = _packed(rows, self._search.job)[row]
         packed["home"] = probe == 0
         copied = rows.columns[COPIED][row] if COPIED in rows.columns else np.empty(0, object)
         starts = np.flatnonzero(np.diff(cell, prepend=-1))
@@ -404,39 +403,45 @@ def _cell(
     routes: dict[int, Route],
 ) -> Cell:
     (group, _), parts = grouped
-    rows, home = _unpacked(parts, search.job.features)
+    rows, home = _unpacked(parts, search.job)
     order = rows.canonical_order()
     rows = rows.take(order)
     space = search.space(rows, routes[group].penalty)
     return Cell(group, search.split(rows), np.flatnonzero(home[order]), space)
 
 
-def _packing(features: Features) -> np.dtype:
+def _packing(job: Job) -> np.dtype:
     """A row as it travels."""
+    features = job.features
     fields: list[Any] = [("id", "<i8"), ("code", "<i8"), ("home", "?")]
+    if job.params.provenance:
+        fields.append((ROW_ID, "<i8"))
     for i, (name, kind) in enumerate(features.types.items()):
         shape = (features.widths[name],) if name in features.widths else ()
         fields.append((f"column{i}", "<i8" if kind == "int" else "<f4", shape))
     return np.dtype(fields)
 
 
-def _packed(rows: Rows, features: Features) -> np.ndarray:
-    packed = np.zeros(len(rows.ids), _packing(features))
+def _packed(rows: Rows, job: Job) -> np.ndarray:
+    packed = np.zeros(len(rows.ids), _packing(job))
     packed["id"], packed["code"] = rows.ids, rows.codes
-    for i, name in enumerate(features.types):
+    if job.params.provenance:
+        packed[ROW_ID] = rows.columns[ROW_ID]
+    for i, name in enumerate(job.features.types):
         packed[f"column{i}"] = rows.columns[name]
     return packed
 
 
-def _unpacked(
-    parts: Iterable[tuple[bytes, list[bytes]]], features: Features
-) -> tuple[Rows, np.ndarray]:
+def _unpacked(parts: Iterable[tuple[bytes, list[bytes]]], job: Job) -> tuple[Rows, np.ndarray]:
     """Rows and bool [n], whether each is at home here."""
+    features = job.features
     packed, copied = zip(*parts, strict=True)
-    table = np.frombuffer(b"".join(packed), _packing(features))
+    table = np.frombuffer(b"".join(packed), _packing(job))
     columns = {
         name: np.ascontiguousarray(table[f"column{i}"]) for i, name in enumerate(features.types)
     }
+    if job.params.provenance:
+        columns[ROW_ID] = np.ascontiguousarray(table[ROW_ID])
     if features.copied:
         columns[COPIED] = np.array([values for part in copied for values in part], object)
     ids, codes = (np.ascontiguousarray(table[name]) for name in ("id", "code"))

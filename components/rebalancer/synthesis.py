@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import hashing
+from ..names import ROW_ID
 from .rows import COPIED, Origin, Rows, Split
 from .samplers.base import Draws, Source, SyntheticSampler
 
@@ -49,5 +50,8 @@ def synthesise(
         words ^ hashing.splitmix64(ids[chosen].view(np.uint64)), split.seed, "synthetic"
     ).view(np.int64)
     codes = np.full(stop - start, source.code)
-    origin = Origin(ids[base], ids[chosen], gap.astype(np.float32), source.method)
+    content = split.rows.columns.get(ROW_ID, ids)
+    if ROW_ID in split.rows.columns:
+        columns[ROW_ID] = new_ids
+    origin = Origin(content[base], content[chosen], gap.astype(np.float32), source.method)
     return Rows(new_ids, codes, columns), origin

@@ -8,6 +8,7 @@ import apache_beam as beam
 from .. import examples_io
 from ..errors import UserError
 from ..tfrecord import Frames
+from .copies import told
 from .features import Features
 from .labels import names_of
 from .params import RebalanceParams
@@ -42,6 +43,7 @@ class RebalanceExamples(beam.PTransform):
         params: RebalanceParams,
         has_row_id: bool = False,
         counts: Mapping[Any, int] | None = None,
+        has_row_copy: bool = False,
     ) -> None:
         """Constructs the transform.
 
@@ -53,6 +55,8 @@ class RebalanceExamples(beam.PTransform):
           params: method, strategies, limits, seed.
           has_row_id: whether the examples have `_row_id`; else it is computed from their content.
           counts: class -> rows, where that is known, see `rebalance`.
+          has_row_copy: whether they have `_row_copy`, too; else equal rows are counted first, with
+            8 bytes of each row in one place.
 
         Raises:
           UserError: classes are of several sorts, or the counts do not allow what the parameters
@@ -70,7 +74,8 @@ class RebalanceExamples(beam.PTransform):
             counts = dict(zip(names_of(list(counts)), counts.values(), strict=True))
             allowed_targets(counts, features, params)
         self._how = "place" if counts is None else way(counts, features, params)
-        self._job = Job(Layout(label, tuple(names), has_row_id, values), features, params)
+        layout = Layout(label, tuple(names), has_row_id, has_row_id and has_row_copy, values)
+        self._job = Job(layout, features, params)
 
     def expand(self, examples: beam.PCollection) -> beam.PCollection:
         """Builds the graph."""
@@ -79,6 +84,8 @@ class RebalanceExamples(beam.PTransform):
             | "Batch" >> beam.BatchElements(min_batch_size=1024, max_batch_size=8192)
             | "Frame" >> beam.Map(examples_io.framed)
         )
+        if not self._job.layout.has_row_copy:
+            blocks = told(blocks, self._job)
         combined = isinstance(SAMPLERS[self._job.params.method], Combined)
 
         def read(step: str) -> beam.PCollection:

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from .. import tfrecord
+from .. import hashing, tfrecord
 from ..errors import UserError
 from ..names import BOOKKEEPING, ROW_COPY, ROW_ID, SAMPLING_WEIGHT
 
@@ -140,8 +140,9 @@ def read_rows(
     specs = transform.transformed_feature_spec()
     _check_label(label, specs)
     wanted = {f.name: specs[f.name] for f in features}
-    wanted |= {name: specs[name] for name in (label, weight, ROW_ID) if name and name in specs}
-    wanted[ROW_COPY] = tf.io.FixedLenFeature([], tf.int64, 0)
+    wanted |= {
+        name: specs[name] for name in (label, weight, *BOOKKEEPING) if name and name in specs
+    }
     wanted[SAMPLING_WEIGHT] = tf.io.FixedLenFeature([], tf.float32, 1.0)
     index_of = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(list(classes), tf.range(len(classes))), -1
@@ -152,15 +153,18 @@ def read_rows(
         columns = tf.io.parse_example(records, wanted)
         names = tf.reshape(columns[label], [-1])
         names = names if names.dtype == tf.string else tf.strings.as_string(names)
-        row_ids = columns.get(ROW_ID, tf.zeros_like(names, tf.int64))
+        row_ids, copies = (
+            tf.reshape(columns.get(name, tf.zeros_like(names, tf.int64)), [-1])
+            for name in (ROW_ID, ROW_COPY)
+        )
         weights = columns[weight] if weight else tf.ones_like(names, tf.float32)
         return (
             *pack(columns, features),
             index_of.lookup(names),
             names,
             tf.reshape(tf.cast(weights, tf.float32), [-1]) * columns[SAMPLING_WEIGHT],
-            tf.reshape(row_ids, [-1]),
-            columns[ROW_COPY],
+            row_ids,
+            copies,
         )
 
     files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
@@ -183,8 +187,31 @@ def read_rows(
         raise UserError(f"label {label!r} has the value {unknown!r}; expected one of {classes}")
     if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
         raise UserError(f"sample weight {weight!r}: expected finite numbers from 0, not all 0")
-    order = np.lexsort((copies, labels, row_ids))
-    return Rows(numbers[order], categories[order], labels[order], weights[order])
+    rows = Rows(numbers, categories, labels, weights)
+    return rows.take(canonical_order(rows, row_ids, copies))
+
+
+def canonical_order(rows: Rows, row_ids: np.ndarray, copies: np.ndarray) -> np.ndarray:
+    """int64 [n]: by identity, copy, class, then content, whatever order the rows came in.
+
+    Args:
+      rows: n rows.
+      row_ids: int64 [n], identities of content; 0 where examples have none.
+      copies: int64 [n], which of the rows of one identity each is; 0 where examples do not say.
+    """
+    order = np.lexsort((rows.labels, copies, row_ids))
+    keys = np.stack([row_ids, copies, rows.labels.astype(np.int64)])[:, order]
+    twin = (keys[:, 1:] == keys[:, :-1]).all(axis=0)
+    tied = np.append(twin, False) | np.insert(twin, 0, False)
+    if len(order) and tied.any():
+        # By a hash: of many columns it is sorted faster than all of them.
+        among = order[tied]
+        words = np.zeros(len(among), np.uint64)
+        for column in (*rows.numbers.T, *rows.categories.T, rows.weights):
+            bits = np.ascontiguousarray(column[among]).view(np.uint32).astype(np.uint64)
+            words = hashing.splitmix64(words ^ bits)
+        order[tied] = among[np.lexsort((words, rows.labels[among], copies[among], row_ids[among]))]
+    return order
 
 
 def _check_label(label: str, specs: Mapping[str, object]) -> None:

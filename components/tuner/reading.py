@@ -25,7 +25,7 @@ def identities(
 
     Args:
       files: the rows' transformed examples.
-      rows: as read_rows gave them, by identity, then class.
+      rows: as read_rows gave them, by identity, copy, then class.
       label: name of the label.
       classes: class names in index order.
       has_row_id: whether examples carry their identity.
@@ -47,7 +47,7 @@ def identities(
         codes = np.array([code_of[name] for name in names.dictionary.to_pylist()], np.int64)
         labels.append(codes[np.asarray(names.indices)])
     found, copy, of_class = (np.concatenate(parts) for parts in (ids, copies, labels))
-    order = np.lexsort((copy, of_class, found))
+    order = np.lexsort((of_class, copy, found))
     if not np.array_equal(of_class[order], rows.labels):
         raise RuntimeError("identities and rows of train are not in one order")
     return hashing.copy_ids(found, copy)[order] if apart else found[order]

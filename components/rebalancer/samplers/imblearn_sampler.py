@@ -385,20 +385,20 @@ def _rows(made: np.ndarray, codes: np.ndarray, split: Split, params: RebalancePa
     for name in features.names:
         width = features.widths.get(name, 1)
         values = made[:, at : at + width] if name in features.widths else made[:, at]
-        columns[name] = _as(values, features.types[name])
+        columns[name] = _as(values, split.rows.columns[name].dtype)
         at += width
     if features.weight:
-        name, kind = features.weight
+        name, _ = features.weight
         weight = split.rows.columns[name].astype(np.float64)
         rows = np.bincount(split.rows.codes, minlength=len(split.classes))
         mean = np.bincount(split.rows.codes, weight, len(split.classes)) / np.maximum(rows, 1)
-        columns[name] = _as(mean[codes], kind)
+        columns[name] = _as(mean[codes], split.rows.columns[name].dtype)
     ids = hashing.keyed(np.arange(len(made)), split.seed, f"{params.sampler}/synthetic")
     return Rows(ids.view(np.int64), codes, columns)
 
 
-def _as(values: np.ndarray, kind: str) -> np.ndarray:
-    return np.rint(values).astype(np.int64) if kind == "int" else values.astype(np.float32)
+def _as(values: np.ndarray, kind: np.dtype) -> np.ndarray:
+    return np.asarray((np.rint(values) if kind == np.int64 else values).astype(kind))
 
 
 def _from_imblearn(sampler: Any, error: Exception, names: list[str]) -> UserError:

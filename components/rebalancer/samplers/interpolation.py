@@ -11,15 +11,17 @@ from ..rows import Split
 from ..selection import uses_of
 from .base import Draws, Source, SyntheticSampler, must_be_numbers
 
+_LARGEST = float(np.nextafter(2.0**64, 0))  # of the float64 that are a uint64
+
 
 class Interpolation(SyntheticSampler):
     """Numeric features of a synthetic row are x + gap * (neighbour - x), gap uniform on [0, 1).
 
     As published, every row of the class is the base equally often, and as many as are still
     missing, chosen by hash, once more; imbalanced-learn draws bases with replacement. Distances
-    and interpolation are computed in float64 from the float32 values of the examples and stored
-    as float32; integers are rounded to the nearest. A synthetic row has the sample weight of its
-    base row and an identity of its own.
+    and interpolation are computed in float64 and stored in the column's type; integers are as many
+    whole steps from the base as the gap gives, rounded to the nearest. A synthetic row has the
+    sample weight of its base row and an identity of its own.
     """
 
     def check(self, counts: Mapping[str, int], features: Features, params: RebalanceParams) -> None:
@@ -73,15 +75,22 @@ def evenly(split: Split, new: Mapping[int, int]) -> Iterator[tuple[int, np.ndarr
 
 
 def between(start: np.ndarray, end: np.ndarray, gap: np.ndarray) -> np.ndarray:
-    """start + gap * (end - start), in the type of `start`: float32 or, rounded, int64.
+    """start + gap * (end - start), in the type of `start`.
 
     Args:
-      start: float32 or int64, [n] or [n, width].
+      start: float32, float64 or int64, [n] or [n, width].
       end: the same.
-      gap: float64 [n].
+      gap: float64 [n] in [0, 1).
     """
-    from_ = start.astype(np.float64)
-    if from_.ndim > 1:
+    if start.ndim > 1:
         gap = gap[:, None]
-    value = from_ + gap * (end.astype(np.float64) - from_)
-    return np.rint(value).astype(np.int64) if start.dtype == np.int64 else value.astype(np.float32)
+    if start.dtype != np.int64:
+        from_ = start.astype(np.float64)
+        return np.asarray((from_ + gap * (end.astype(np.float64) - from_)).astype(start.dtype))
+    # Only the distance goes through float64, as uint64, which holds that of any two int64.
+    with np.errstate(over="ignore"):
+        up = end >= start
+        far = np.where(up, end - start, start - end).view(np.uint64)
+        steps = np.minimum(np.rint(gap * far.astype(np.float64)), _LARGEST).astype(np.uint64)
+        steps = np.minimum(steps, far).view(np.int64)
+        return np.where(up, start + steps, start - steps)

@@ -145,11 +145,11 @@ class Clusters:
     """Clusters of rows, by mini-batch k-means."""
 
     def __init__(self, numeric: np.ndarray, n_clusters: int, seed: int) -> None:
-        """Finds them among `numeric` float32 [m, d]."""
+        """Finds them among `numeric` float32 or float64 [m, d]."""
         state = int(hashing.text_hash(f"{seed}/kmeans_smote") >> np.uint64(32))
         self._means = MiniBatchKMeans(n_clusters, random_state=state, n_init=1)
         # Centred, since distances are computed as |x|**2 - 2xy + |y|**2 in float32.
-        self._middle = numeric.mean(axis=0, dtype=np.float64).astype(np.float32)
+        self._middle = numeric.mean(axis=0, dtype=np.float64).astype(numeric.dtype)
         # With several threads sums are rounded differently from run to run.
         with threadpool_limits(limits=1):
             self._means.fit(numeric - self._middle)
@@ -158,7 +158,7 @@ class Clusters:
         return len(self._means.cluster_centers_)
 
     def of(self, numeric: np.ndarray) -> np.ndarray:
-        """int64 [n], the cluster of each row of `numeric` float32 [n, d]."""
+        """int64 [n], the cluster of each row of `numeric` [n, d]."""
         # Not `predict`, whose rounding depends on how many rows there are.
         near, _ = closest(numeric - self._middle, self._means.cluster_centers_, k=1)
         return near[:, 0]

@@ -80,14 +80,17 @@ class Rose(SyntheticSampler):
         columns = {name: split.rows.columns[name][draws.base] for name in split.features.names}
         first = 0
         for name in split.features.numeric:
-            centre = columns[name].reshape(len(draws.base), -1).astype(np.float64)
+            centre = columns[name].reshape(len(draws.base), -1)
+            noise = np.empty(centre.shape)
             for i in range(centre.shape[1]):
-                noise = normal(hashing.keyed(draws.words, split.seed, f"rose/{name}/{i}"))
-                centre[:, i] += noise * source.bandwidths[first + i]
+                words = hashing.keyed(draws.words, split.seed, f"rose/{name}/{i}")
+                noise[:, i] = normal(words) * source.bandwidths[first + i]
             first += centre.shape[1]
-            if columns[name].dtype == np.int64:
-                centre = np.rint(centre)
-            columns[name] = centre.astype(columns[name].dtype).reshape(columns[name].shape)
+            if centre.dtype == np.int64:
+                centre = centre + np.rint(noise).astype(np.int64)
+            else:
+                centre = (centre.astype(np.float64) + noise).astype(centre.dtype)
+            columns[name] = centre.reshape(columns[name].shape)
         return columns
 
 

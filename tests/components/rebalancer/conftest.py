@@ -13,10 +13,14 @@ import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from tfx_imbalance.components import examples_io, hashing
+from tfx_imbalance.components.rebalancer.copies import copies_of
 from tfx_imbalance.components.rebalancer.features import Features
 from tfx_imbalance.components.rebalancer.params import RebalanceParams
+from tfx_imbalance.components.rebalancer.reading import BlockParser, Layout, rows_of
 from tfx_imbalance.components.rebalancer.rebalance import rebalance
 from tfx_imbalance.components.rebalancer.report import Rebalancing
+from tfx_imbalance.components.rebalancer.rows import Rows
 
 ROW_ID = "_row_id"
 CLASSES = ("no", "perhaps", "yes")
@@ -120,6 +124,16 @@ def parsed(record: bytes) -> tuple:
         values = tuple(getattr(feature, feature.WhichOneof("kind")).value)
         pairs.append((name, values[0] if len(values) == 1 else values))
     return tuple(sorted(pairs))
+
+
+def decoded(source: list[bytes], layout: Layout, features: Features) -> Rows:
+    """All rows of a split with the identities that rebalancing gives them, in canonical order."""
+    block = BlockParser(layout)(examples_io.framed(source))
+    rows = rows_of(block, np.ones(len(source), bool), features, layout.classes)
+    held = hashing.row_ids(examples_io.decoder().DecodeBatch(source), {layout.label})
+    copies = copies_of(rows.ids, rows.codes, held)
+    rows.columns[ROW_ID] = rows.ids
+    return rows._replace(ids=hashing.copy_ids(rows.ids, copies)).ordered()
 
 
 def in_memory() -> beam.Pipeline:
@@ -234,6 +248,7 @@ def kit() -> SimpleNamespace:
         multiset_of=lambda records: Counter(parsed(record) for record in records),
         parsed=parsed,
         read=read,
+        decoded=decoded,
         in_memory=in_memory,
         write_files=write_files,
     )

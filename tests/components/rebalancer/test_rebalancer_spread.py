@@ -22,7 +22,7 @@ from tfx_imbalance.components.rebalancer.moments import _SCALE, Moments, exact_s
 from tfx_imbalance.components.rebalancer.neighbors import Space
 from tfx_imbalance.components.rebalancer.output import synthetic_frames
 from tfx_imbalance.components.rebalancer.params import RebalanceParams
-from tfx_imbalance.components.rebalancer.reading import BlockParser, Job, Layout, rows_of
+from tfx_imbalance.components.rebalancer.reading import Job, Layout
 from tfx_imbalance.components.rebalancer.rows import Split
 from tfx_imbalance.components.rebalancer.samplers import SAMPLERS
 from tfx_imbalance.components.rebalancer.samplers.base import Source
@@ -74,7 +74,7 @@ def params_of(method: str = "smote", **changed: object) -> RebalanceParams:
     }
     made = RebalanceParams(method=method, provenance=True, **given)
     return made.model_copy(
-        update={"exact_rows": 700, "memory_limit_mb": 0.02, "recall": 0.97, **changed}
+        update={"exact_rows": 700, "memory_limit_mb": 0.03, "recall": 0.97, **changed}
     )
 
 
@@ -112,10 +112,10 @@ def in_one_place(source, params, kit, has_row_id=True, features=None):
     """Synthetic rows as multiset of `cells.search` with one ask, and its recall, by class."""
     features = features or FEATURES[params.method]
     layout = Layout("y", CLASSES, has_row_id)
-    block = BlockParser(layout)(examples_io.framed(source))
+    everything = kit.decoded(source, layout, features)
     rows, recall = Counter(), {}
     for code, total in ((1, 131 - 60), (2, 3299 - 2600)):
-        mine = rows_of(block, block.codes == code, features, CLASSES).ordered()
+        mine = everything.take(everything.codes == code)
         split = Split(mine, CLASSES, features, params.seed)
         space = Space(split.numeric)
         if params.method == "smote_nc":
@@ -130,11 +130,9 @@ def in_one_place(source, params, kit, has_row_id=True, features=None):
             max_asks=1,
             joins=False,
         )
-        everything = np.arange(len(split))
+        each = np.arange(len(split))
         uses = uses_of(mine.ids, total, params.seed)
-        source_of = Source(
-            code, everything, uses, everything, params.k_neighbors, params.method, table=table
-        )
+        source_of = Source(code, each, uses, each, params.k_neighbors, params.method, table=table)
         made, origin = synthesise(SAMPLERS[params.method], split, source_of, 0, total)
         for frames in synthetic_frames(made, origin, layout, True):
             rows += kit.multiset_of(frames.payloads())

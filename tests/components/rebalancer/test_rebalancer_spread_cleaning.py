@@ -16,7 +16,7 @@ from tfx_imbalance.components.rebalancer.features import Features
 from tfx_imbalance.components.rebalancer.neighbors import Space
 from tfx_imbalance.components.rebalancer.output import synthetic_frames
 from tfx_imbalance.components.rebalancer.params import RebalanceParams
-from tfx_imbalance.components.rebalancer.reading import BlockParser, Job, Layout, rows_of
+from tfx_imbalance.components.rebalancer.reading import Job, Layout
 from tfx_imbalance.components.rebalancer.rows import Origin, Rows, Split
 from tfx_imbalance.components.rebalancer.samplers import SAMPLERS, SyntheticSampler
 from tfx_imbalance.components.rebalancer.synthesis import synthesise
@@ -116,8 +116,7 @@ def counts_of(source, kit):
 
 def by_search(source, params, kit):
     """Rows that stay as multiset, by `cells.search` with one ask; and its recall."""
-    block = BlockParser(LAYOUT)(examples_io.framed(source))
-    real = rows_of(block, np.ones(len(source), bool), FEATURES, CLASSES).ordered()
+    real = kit.decoded(source, LAYOUT, FEATURES)
     split = Split(real, CLASSES, FEATURES, params.seed)
     sampler = SAMPLERS[params.method]
     before = {name: int((real.codes == code).sum()) for code, name in enumerate(CLASSES)}
