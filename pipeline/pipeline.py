@@ -247,7 +247,7 @@ def _stats_options(config: Config, columns: tuple[str, ...]) -> tfdv.StatsOption
 
 
 def _preprocessing_fingerprint(config: Config) -> str:
-    modules = ["tfx_imbalance.pipeline.preprocessing"]
+    modules = ["tfx_imbalance.pipeline.preprocessing", "tfx_imbalance.pipeline.number_figures"]
     if config.preprocessing.fn:
         modules.append(config.preprocessing.fn.rpartition(".")[0])
     return code_fingerprint(*modules)
