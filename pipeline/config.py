@@ -59,7 +59,9 @@ class DataSection(DataOptions):
         None, description="positive class of a binary label; the smaller class when not given"
     )
     schema_file: str | None = Field(
-        None, description="curated TFDV schema (.pbtxt); inferred from train when not given"
+        None,
+        description="curated TFDV schema (.pbtxt), which holds as strictly as it says; when not "
+        "given, inferred from train, and then any value may be missing",
     )
 
 
@@ -301,6 +303,7 @@ class Config(Params):
             label=self.data.label,
             positive=self.data.positive,
             row_id=True,
+            schema_file=self.data.schema_file,
             k_neighbors=self.rebalance.k_neighbors,
             class_weights=self.class_weights,
         )

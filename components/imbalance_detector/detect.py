@@ -8,7 +8,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 from ..class_weights import ClassWeightParams, Scheme, class_weights
 from ..errors import UserError
 from ..names import ROW_ID, SPLITS, TRAIN
-from .checks import run_checks, shares
+from .checks import required_values, run_checks, shares
 from .counts import LabelCounts, Statistics, label_counts, natural_key, overall, slices
 from .params import DetectorParams, Severity
 from .recommendation import recommend
@@ -83,6 +83,8 @@ def detect(
         recommendation=Recommendation(technique="", reasons=[]),
     )
     report.checks = run_checks(report, labels, schema, params)
+    if params.schema_file:
+        report.checks.append(required_values(statistics, schema, params.schema_file))
     report.recommendation = recommend(report)
     return report
 
@@ -188,6 +190,29 @@ def _in_words(anomalies: anomalies_pb2.Anomalies) -> list[str]:
     if anomalies.HasField("dataset_anomaly_info"):
         named["the data set"] = anomalies.dataset_anomaly_info
     return [f"{name}: {' '.join(named[name].description.split())}" for name in sorted(named)]
+
+
+def optional(schema: schema_pb2.Schema) -> schema_pb2.Schema:
+    """A copy in which every column may be missing from any row, and has one value where it is not.
+
+    SchemaGen sees train alone. What has no gap there may have one in val, in test or in a request,
+    so an inferred schema must not promise otherwise; Transform reads such columns as sparse.
+    Columns with several values a row keep their shape, for a preprocessing function of the user's.
+    """
+    relaxed = schema_pb2.Schema()
+    relaxed.CopyFrom(schema)
+    for feature in relaxed.feature:
+        if feature.HasField("value_count"):
+            several = feature.value_count.max != 1
+        else:
+            several = any(d.size != 1 for d in feature.shape.dim)
+        if several or feature.HasField("value_counts"):
+            continue
+        feature.ClearField("presence")
+        feature.presence.SetInParent()
+        feature.ClearField("shape_type")
+        feature.value_count.max = 1
+    return relaxed
 
 
 def with_row_id(schema: schema_pb2.Schema) -> schema_pb2.Schema:

@@ -12,7 +12,7 @@ from tfx.utils import io_utils
 
 from ..artifact_io import ArtifactDict, write_report
 from .counts import Statistics
-from .detect import detect, with_row_id
+from .detect import detect, optional, with_row_id
 from .errors import ImbalanceCheckFailed
 from .params import DetectorParams
 
@@ -53,6 +53,8 @@ class Executor(base_executor.BaseExecutor):
         if report.failed:
             raise ImbalanceCheckFailed(report)
         write_report(output_dict, "report", report)
+        if not params.schema_file:
+            schema = optional(schema)
         uri = artifact_utils.get_single_uri(output_dict["checked_schema"])
         io_utils.write_pbtxt_file(
             os.path.join(uri, os.path.basename(schema_path)),

@@ -49,5 +49,10 @@ class DetectorParams(CheckOptions):
     row_id: bool = Field(
         False, description="the examples have the feature `_row_id`, as StratifiedExampleGen's do"
     )
+    schema_file: str | None = Field(
+        None,
+        description="the curated schema's file: the schema stays as it is; where it is not named "
+        "the schema was inferred, and any column may be missing",
+    )
     k_neighbors: int = Field(5, ge=1, description="to judge which classes are too small for SMOTE")
     class_weights: ClassWeightParams = ClassWeightParams()

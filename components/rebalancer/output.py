@@ -26,6 +26,7 @@ def synthetic_frames(
     columns: dict[str, np.ndarray | bytes] = {**rows.columns}
     copied = rows.columns.get(COPIED)
     columns.pop(COPIED, None)
+    columns |= {name: np.full(len(rows.ids), value) for name, value in layout.constants}
     if layout.has_row_id:
         columns[ROW_ID] = rows.ids
     names = np.array([name.encode() for name in layout.classes], object)

@@ -28,11 +28,13 @@ class Layout:
       label: name of the bytes feature that holds the class's name.
       classes: class names; a class's code is its index.
       has_row_id: whether examples carry their identity; else it is hashed from their content.
+      constants: name and value of the int features that synthetic rows have, too.
     """
 
     label: str
     classes: tuple[str, ...]
     has_row_id: bool
+    constants: tuple[tuple[str, int], ...] = ()
 
 
 class Job(NamedTuple):

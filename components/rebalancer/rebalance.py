@@ -103,7 +103,7 @@ def rebalance(
     """
     first = next((frames for path in files for frames in read_frames(path)), None)
     found = has_row_id([] if first is None else first.select(np.array([0])).payloads(), label)
-    job = Job(Layout(label, tuple(classes), found), features, params)
+    job = Job(Layout(label, tuple(classes), found, constants=features.constants), features, params)
     if counts is not None:
         allowed_targets(counts, features, params)
     progress.say(f"{params.method}: reading {len(files)} files")

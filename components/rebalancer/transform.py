@@ -57,7 +57,8 @@ class RebalanceExamples(beam.PTransform):
         if counts is not None:
             allowed_targets(counts, features, params)
         self._how = "place" if counts is None else way(counts, features, params)
-        self._job = Job(Layout(label, tuple(classes), has_row_id), features, params)
+        layout = Layout(label, tuple(classes), has_row_id, constants=features.constants)
+        self._job = Job(layout, features, params)
 
     def expand(self, examples: beam.PCollection) -> beam.PCollection:
         """Builds the graph."""
