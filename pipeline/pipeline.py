@@ -159,6 +159,7 @@ def create_pipeline(
     champion = ChampionLoader(
         imbalance_report=imbalance_report,
         examples=raw,
+        schema=detector.outputs["checked_schema"],
         registry_dir=serving_dir,
         version=facts.champion_version,
     )

@@ -28,6 +28,7 @@ class ChampionLoaderSpec(component_spec.ComponentSpec):
         "examples": component_spec.ChannelParameter(
             type=standard_artifacts.Examples, optional=True
         ),
+        "schema": component_spec.ChannelParameter(type=standard_artifacts.Schema, optional=True),
     }
     OUTPUTS: ClassVar = {
         "champion": component_spec.ChannelParameter(type=artifacts.Champion),
@@ -48,6 +49,7 @@ class ChampionLoader(base_component.BaseComponent):
       champion = ChampionLoader(
           imbalance_report=detector.outputs["report"],
           examples=example_gen.outputs["examples"],
+          schema=detector.outputs["checked_schema"],
           registry_dir="runs/bank/serving",
           version=registry.latest_version("runs/bank/serving") or "",
       )
@@ -69,6 +71,7 @@ class ChampionLoader(base_component.BaseComponent):
         registry_dir: str | RuntimeParameter,
         version: str | None,
         examples: types.BaseChannel | None = None,
+        schema: types.BaseChannel | None = None,
     ) -> None:
         """Builds the node.
 
@@ -79,11 +82,14 @@ class ChampionLoader(base_component.BaseComponent):
             runs, where it must not be cached.
           examples: raw Examples; a champion that cannot score the first rows of test, as a column
             is gone or of another type, is not comparable. Evaluator would fail on it.
+          schema: of today's columns; a champion that was trained on a column that is gone or of
+            another type is not comparable.
         """
         super().__init__(
             ChampionLoaderSpec(
                 imbalance_report=imbalance_report,
                 examples=examples,
+                schema=schema,
                 registry_dir=registry_dir,
                 version=version,
                 code_fingerprint=code_fingerprint(

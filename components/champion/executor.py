@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
@@ -13,9 +14,8 @@ from ..artifact_io import ArtifactDict, read_report, split_files, write_report
 from ..examples_io import read_blocks
 from ..imbalance_detector.report import Imbalance
 from ..names import EXTRA_DIR, TEST, TRAIN
-from .registry import examine, latest_version
+from .registry import STATISTICS, examine, latest_version
 
-_STATISTICS = "FeatureStats.pb"
 _TRIED_ROWS = 8
 
 
@@ -31,7 +31,8 @@ class Executor(base_executor.BaseExecutor):
         """Copies the champion's model and train statistics, where it is comparable.
 
         Args:
-          input_dict: `imbalance_report` (ImbalanceReport), and `examples` (raw Examples) or none.
+          input_dict: `imbalance_report` (ImbalanceReport); `examples` (raw Examples) or none;
+            `schema` (Schema) or none.
           output_dict: `champion` (Champion); `model` (Model) and `statistics`
             (ExampleStatistics, split train), which are emptied where there is no comparable
             champion.
@@ -48,7 +49,7 @@ class Executor(base_executor.BaseExecutor):
             version = latest_version(registry_dir) or ""
         classes = read_report(input_dict, "imbalance_report", Imbalance).classes
         records = _some_records(input_dict) if version else []
-        info = examine(registry_dir, version, classes, records)
+        info = examine(registry_dir, version, classes, records, _schema(input_dict))
         progress.say(info.message)
         write_report(output_dict, "champion", info)
         folder = os.path.join(registry_dir, version)
@@ -57,14 +58,21 @@ class Executor(base_executor.BaseExecutor):
             io_utils.copy_dir(folder, path_utils.serving_model_dir(model_uri))
         else:
             output_dict["model"] = []
-        statistics = os.path.join(folder, EXTRA_DIR, _STATISTICS)
+        statistics = os.path.join(folder, EXTRA_DIR, STATISTICS)
         if info.comparable and fileio.exists(statistics):
             artifact = artifact_utils.get_single_instance(output_dict["statistics"])
             artifact.split_names = artifact_utils.encode_split_names([TRAIN])
             split_uri = artifact_utils.get_split_uri([artifact], TRAIN)
-            io_utils.copy_file(statistics, os.path.join(split_uri, _STATISTICS))
+            io_utils.copy_file(statistics, os.path.join(split_uri, STATISTICS))
         else:
             output_dict["statistics"] = []
+
+
+def _schema(input_dict: ArtifactDict) -> schema_pb2.Schema | None:
+    if not input_dict.get("schema"):
+        return None
+    uri = artifact_utils.get_single_uri(input_dict["schema"])
+    return io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(uri))
 
 
 def _some_records(input_dict: ArtifactDict) -> list[bytes]:

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 import tensorflow as tf
 from pydantic import ValidationError
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.dsl.io import fileio
 
 from .. import scoring, storage
@@ -17,6 +18,22 @@ from .report import ChampionInfo
 
 SAVED_MODEL = "saved_model.pb"
 """Pusher copies it last, so a folder that has it is complete."""
+
+
+STATISTICS = "FeatureStats.pb"
+"""In EXTRA_DIR: statistics of what the model was trained on."""
+
+_HELD = {
+    schema_pb2.INT: "whole numbers",
+    schema_pb2.FLOAT: "decimal numbers",
+    schema_pb2.BYTES: "text",
+}
+_TYPES = {
+    statistics_pb2.FeatureNameStatistics.INT: schema_pb2.INT,
+    statistics_pb2.FeatureNameStatistics.FLOAT: schema_pb2.FLOAT,
+    statistics_pb2.FeatureNameStatistics.STRING: schema_pb2.BYTES,
+    statistics_pb2.FeatureNameStatistics.BYTES: schema_pb2.BYTES,
+}
 
 
 def latest_version(registry_dir: str) -> str | None:
@@ -38,7 +55,11 @@ def is_complete(version_dir: str) -> bool:
 
 
 def examine(
-    registry_dir: str, version: str, classes: list[str], records: Sequence[bytes] = ()
+    registry_dir: str,
+    version: str,
+    classes: list[str],
+    records: Sequence[bytes] = (),
+    schema: schema_pb2.Schema | None = None,
 ) -> ChampionInfo:
     """What the pushed folder says of itself, and whether today's model can be compared with it.
 
@@ -47,6 +68,7 @@ def examine(
       version: name of a folder in it; '' for none.
       classes: today's class order, with which the champion's must agree.
       records: some of today's raw serialized tf.Examples, which it must be able to score.
+      schema: of today's columns, which must be those that it was trained on; more are no harm.
 
     Raises:
       UserError: the version is not in the registry.
@@ -70,6 +92,8 @@ def examine(
     if calibration.classes != classes:
         why = f"has classes {calibration.classes}, the data {classes}"
         return _info(version, f"{name}, {why}: not comparable", calibration)
+    if schema is not None and (fault := _other_columns(folder, schema, records)):
+        return _info(version, f"{name}, {fault}: not comparable", calibration)
     if records and (fault := _cannot_score(folder, records)):
         return _info(
             version, f"{name}, cannot score today's rows ({fault}): not comparable", calibration
@@ -101,6 +125,46 @@ def _info(
         classes=calibration and calibration.classes,
         comparable=comparable,
     )
+
+
+def _other_columns(folder: str, schema: schema_pb2.Schema, records: Sequence[bytes]) -> str | None:
+    """Which column of the champion's training is gone or of another type; None: none is."""
+    path = os.path.join(folder, EXTRA_DIR, STATISTICS)
+    if not fileio.exists(path):
+        return None
+    with fileio.open(path, "rb") as file:
+        statistics = statistics_pb2.DatasetFeatureStatisticsList.FromString(file.read())
+    now = {feature.name: feature.type for feature in schema.feature}
+    for found in statistics.datasets[0].features if statistics.datasets else ():
+        name, then = found.path.step[0] if found.path.step else found.name, _TYPES.get(found.type)
+        if then is None or not _common(found).num_non_missing:
+            continue
+        if name not in now:
+            return f"was trained on column {name!r} ({_HELD[then]}), which the data do not have"
+        if now[name] in _HELD and now[name] != then:
+            example = _example(name, records)
+            return (
+                f"was trained on column {name!r} as {_HELD[then]}, which now holds "
+                f"{_HELD[now[name]]}" + (f" such as {example}" if example else "")
+            )
+    return None
+
+
+def _common(
+    found: statistics_pb2.FeatureNameStatistics,
+) -> statistics_pb2.CommonStatistics:
+    return getattr(found, found.WhichOneof("stats") or "num_stats").common_stats
+
+
+def _example(name: str, records: Sequence[bytes]) -> str:
+    """A value of the column in one of the records, as Python writes it; '' where none has one."""
+    for record in records:
+        feature = tf.train.Example.FromString(record).features.feature
+        kind = feature[name].WhichOneof("kind") if name in feature else None
+        if kind and (values := getattr(feature[name], kind).value):
+            value = values[0]
+            return repr(value.decode(errors="replace") if isinstance(value, bytes) else value)
+    return ""
 
 
 def _cannot_score(folder: str, records: Sequence[bytes]) -> str | None:

@@ -78,6 +78,7 @@ def decide(
             "`model` as baseline_model"
         )
     results = judge(measured, params, champion, positive)
+    compares = any(r.gate in ("champion", "slice_champion") for r in results)
     verdict: Literal["blessed", "blocked", "unchanged"]
     if model_fingerprint == champion.model_fingerprint:
         verdict = "unchanged"
@@ -85,6 +86,19 @@ def decide(
     elif failed := [r for r in results if r.verdict == "fail"]:
         verdict = "blocked"
         message = f"{len(failed)} of {len(results)} gates failed: {failed[0].message}"
+    elif compares and champion.version is not None and not champion.comparable:
+        if params.on_incomparable == "block":
+            verdict = "blocked"
+            message = (
+                f"The live model cannot be compared with: {champion.message}. It stays live; mend "
+                "the data, or set gates.on_incomparable: bless to replace it without a comparison."
+            )
+        else:
+            verdict = "blessed"
+            message = (
+                f"Without a comparison (gates.on_incomparable: bless), as {champion.message}: "
+                f"{_why_blessed(results)}"
+            )
     else:
         verdict = "blessed"
         message = _why_blessed(results)

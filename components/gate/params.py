@@ -55,3 +55,8 @@ class GateParams(Params):
     absolute: tuple[AbsoluteGate, ...] = ()
     champion: tuple[ChampionGate, ...] = (ChampionGate(metric="auc_pr", max_loss=0.005),)
     slices: tuple[SliceGate, ...] = ()
+    on_incomparable: Literal["block", "bless"] = Field(
+        "block",
+        description="what becomes of a candidate where a gate compares with the live model and "
+        "that cannot be done, as classes or columns changed; bless: the other gates alone decide",
+    )

@@ -1,4 +1,7 @@
 import pytest
+import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import path_utils
 
@@ -20,7 +23,18 @@ def pushed(tmp_path):
         handmade.calibration(model_fingerprint="of 7").model_dump_json()
     )
     (extra / "imbalance.json").write_text(handmade.imbalance().model_dump_json())
-    (extra / "FeatureStats.pb").write_bytes(b"statistics")
+    trained = text_format.Parse(
+        """datasets {
+          features { path { step: "age" } type: INT num_stats {
+            common_stats { num_non_missing: 9 } } }
+          features { path { step: "job" } type: STRING string_stats {
+            common_stats { num_non_missing: 9 } } }
+          features { path { step: "empty" } type: FLOAT num_stats {
+            common_stats { num_missing: 9 } } }
+        }""",
+        statistics_pb2.DatasetFeatureStatisticsList(),
+    )
+    (extra / "FeatureStats.pb").write_bytes(trained.SerializeToString())
     (tmp_path / "serving" / "7" / "saved_model.pb").write_bytes(b"model")
     return extra
 
@@ -73,7 +87,7 @@ def test_champion_is_copied_with_its_train_statistics(pushed, load):
     (statistics,) = outputs["statistics"]
     assert artifact_utils.decode_split_names(statistics.split_names) == ["train"]
     with open(f"{statistics.uri}/Split-train/FeatureStats.pb", "rb") as copy:
-        assert copy.read() == b"statistics"
+        assert copy.read() == (pushed / "FeatureStats.pb").read_bytes()
 
 
 def test_a_model_that_is_not_ours_is_named_and_not_compared(pushed, load):
@@ -130,3 +144,39 @@ def test_a_champion_that_cannot_score_todays_rows_is_not_compared(
             "serving/7, cannot score today's rows (Feature: x2 (data type: float) is required but "
             "could not be found): not comparable"
         )
+
+
+@pytest.mark.parametrize(
+    ("columns", "fault"),
+    [
+        ({"age": "INT", "job": "BYTES"}, None),
+        ({"age": "INT", "job": "BYTES", "new": "FLOAT"}, None),
+        ({"age": "INT"}, "column 'job' (text), which the data do not have"),
+        (
+            {"age": "BYTES", "job": "BYTES"},
+            "column 'age' as whole numbers, which now holds text such as '41a'",
+        ),
+        (
+            {"age": "FLOAT", "job": "BYTES"},
+            "column 'age' as whole numbers, which now holds decimal numbers",
+        ),
+    ],
+)
+def test_a_champion_of_other_columns_is_not_compared_and_the_column_is_named(
+    pushed, load, tmp_path, columns, fault
+):
+    schema = "".join(f'feature {{ name: "{name}" type: {t} }}' for name, t in columns.items())
+    (tmp_path / "schema").mkdir()
+    (tmp_path / "schema" / "schema.pbtxt").write_text(schema)
+    given = {"schema": [handmade.artifact(standard_artifacts.Schema, tmp_path / "schema")]}
+    if fault and "such as" in fault:
+        row = tf.train.Example()
+        row.features.feature["age"].bytes_list.value.append(b"41a")
+        handmade.write_split(tmp_path / "examples", [row.SerializeToString()])
+        given["examples"] = [handmade.examples_artifact(tmp_path / "examples")]
+    info, outputs = load(**given)
+    if fault:
+        assert fault in info.message and not info.comparable
+        assert outputs["model"] == []
+    else:
+        assert info.comparable

@@ -227,3 +227,32 @@ def test_positives_of_many_classes_are_the_smallest_class():
 def test_a_champion_that_was_not_evaluated_is_a_mistake_in_the_wiring():
     with pytest.raises(UserError, match="baseline_model"):
         decided([overall(auc=0.9)], champion_info())
+
+
+@pytest.mark.parametrize(
+    ("gates", "verdict"),
+    [
+        ({"champion": (ChampionGate(metric="auc_pr"),)}, "blocked"),
+        (
+            {"champion": (), "slices": (SliceGate(metric="auc", column="job", max_loss=0),)},
+            "blocked",
+        ),
+        ({"champion": (ChampionGate(metric="auc_pr"),), "on_incomparable": "bless"}, "blessed"),
+        ({"champion": (), "absolute": (AbsoluteGate(metric="auc_pr", min=0.1),)}, "blessed"),
+    ],
+)
+def test_a_live_model_that_cannot_be_compared_stays_live_unless_the_config_says_otherwise(
+    gates, verdict
+):
+    info = champion_info(comparable=False, message="serving/12, has classes a and b")
+    measured = [overall(auc_pr=0.9), a_slice("clerk", auc=0.9)]
+    gating = decide(measured, GateParams(**gates), info, 1, "candidate")
+    assert gating.verdict == verdict
+    if gates["champion"]:
+        assert "serving/12, has classes a and b" in gating.message
+        assert "gates.on_incomparable: bless" in gating.message
+
+
+def test_a_first_model_needs_no_comparison():
+    gating = decide([overall(auc_pr=0.9)], GateParams(), NONE, 1, "candidate")
+    assert gating.verdict == "blessed"
