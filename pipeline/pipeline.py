@@ -166,7 +166,7 @@ def create_pipeline(
     trainer = Trainer(
         examples=examples,
         transform_graph=transform_graph,
-        schema=schema,
+        schema=detector.outputs["checked_schema"],
         imbalance_report=imbalance_report,
         rebalance_report=rebalance_report,
         hyperparameters=hyperparameters,

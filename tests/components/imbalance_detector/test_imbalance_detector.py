@@ -547,6 +547,7 @@ def test_the_checked_schema_has_the_row_identity_where_the_examples_have_it(tmp_
         for d in ("schema", "checked")
     )
     assert set(checked) - set(given) == ({"_row_id"} if row_id else set())
+    assert set(given) - set(checked) <= {"age"}  # it has no value
     if row_id:
         assert checked["_row_id"].shape.dim[0].size == 1
 
@@ -556,7 +557,8 @@ def test_in_an_inferred_schema_any_column_may_be_missing(tmp_path):
     schema = tfdv.load_schema_text(str(tmp_path / "checked" / "schema.pbtxt"))
     given = tfdv.load_schema_text(str(tmp_path / "schema" / "schema.pbtxt"))
     assert any(feature.HasField("shape") for feature in given.feature)
-    for feature, before in zip(schema.feature, given.feature, strict=True):
+    given = [feature for feature in given.feature if feature.name != "age"]  # it has no value
+    for feature, before in zip(schema.feature, given, strict=True):
         assert (feature.name, feature.type) == (before.name, before.type)
         assert not feature.HasField("shape") and feature.value_count.max == 1
         assert feature.presence.min_fraction == feature.presence.min_count == 0
@@ -568,7 +570,14 @@ def test_columns_of_several_values_keep_their_shape():
     schema = schema_pb2.Schema()
     schema.feature.add(name="vector", type=schema_pb2.FLOAT).shape.dim.add(size=3)
     schema.feature.add(name="list", type=schema_pb2.INT).value_count.min = 1
-    assert optional(schema) == schema
+    assert optional(schema, statistics_of(frame({"no": 3})), "y") == schema
+
+
+def test_a_column_without_a_value_in_train_is_left_out():
+    train = statistics_of(frame({"no": 3}, a=[1.0] * 3, late=[None] * 3))
+    schema = tfdv.infer_schema(train)
+    assert "late" in [feature.name for feature in schema.feature]
+    assert {f.name for f in optional(schema, train, "y").feature} == {"y", "a"}
 
 
 def test_a_curated_schema_stays_as_it_is(tmp_path):
@@ -599,7 +608,9 @@ def test_what_a_curated_schema_requires_and_a_split_lacks_is_told(tmp_path):
         assert words in required.message
     assert "'b'" not in required.message
     assert not any(c.name == "required_values" for c in found(splits, schema).checks)
-    assert not found(splits, optional(schema), schema_file="mine.pbtxt").failed
+    assert not found(
+        splits, optional(schema, splits["train"], "y"), schema_file="mine.pbtxt"
+    ).failed
 
 
 def test_executor_fails_with_the_report_and_writes_none(tmp_path):
