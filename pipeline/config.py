@@ -71,7 +71,9 @@ class DataSection(DataOptions):
         None, description="positive class of a binary label; the smaller class when not given"
     )
     schema_file: str | None = Field(
-        None, description="curated TFDV schema (.pbtxt); inferred from train when not given"
+        None,
+        description="curated TFDV schema (.pbtxt), which holds as strictly as it says; when not "
+        "given, inferred from train, and then any value may be missing",
     )
 
 
@@ -342,6 +344,7 @@ class Config(Params):
             positive=self.data.positive,
             row_id=True,
             split_shares=(self.split.train, self.split.val, self.split.test),
+            schema_file=self.data.schema_file,
             k_neighbors=self.rebalance.k_neighbors,
             class_weights=self.class_weights,
         )

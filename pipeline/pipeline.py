@@ -167,7 +167,7 @@ def create_pipeline(
     trainer = Trainer(
         examples=examples,
         transform_graph=transform_graph,
-        schema=schema,
+        schema=detector.outputs["checked_schema"],
         imbalance_report=imbalance_report,
         rebalance_report=rebalance_report,
         hyperparameters=hyperparameters,
@@ -249,7 +249,7 @@ def _stats_options(config: Config, columns: tuple[str, ...]) -> tfdv.StatsOption
 
 
 def _preprocessing_fingerprint(config: Config) -> str:
-    modules = ["tfx_imbalance.pipeline.preprocessing"]
+    modules = ["tfx_imbalance.pipeline.preprocessing", "tfx_imbalance.pipeline.number_figures"]
     if config.preprocessing.fn:
         modules.append(config.preprocessing.fn.rpartition(".")[0])
     return code_fingerprint(*modules)

@@ -1,12 +1,13 @@
 """What TFX's Transform runs: raw columns in, model inputs out, dense and of shape [n, 1].
 
 Text becomes a vocabulary id (int64, with an `int_domain` in the transformed schema, which is how
-later components know a category from a number); a number becomes a scaled float32. The label, the
-row's identity and the sample weight pass through.
+later components know a category from a number); a number becomes a scaled float32, and keeps
+the precision of its column until it has been scaled. The label, the row's identity and the sample
+weight pass through.
 
 Analyzers are what Transform costs: about a second each, whatever the rows (`tft.vocabulary` for
 the nine text columns of the demo 9 s, `_Vocabularies` 3 s). So all text columns share one, and
-all numeric columns.
+all numeric columns (`number_figures`).
 """
 
 import os
@@ -24,6 +25,7 @@ import tensorflow_transform.beam as tft_beam
 
 from ..components.errors import UserError
 from ..components.names import BOOKKEEPING
+from .number_figures import Figures, difference, number_figures, ranks
 from .preprocessing_params import PreprocessingParams
 
 Inputs = Mapping[str, tf.Tensor | tf.SparseTensor]
@@ -31,7 +33,6 @@ Inputs = Mapping[str, tf.Tensor | tf.SparseTensor]
 MISSING = "<missing>"
 """Stands for an absent or empty category; it has id 0 in every vocabulary."""
 
-QUANTILES = 100
 NOT_IN_NAMES = r"[^\w.-]"  # of files
 
 
@@ -54,7 +55,8 @@ def preprocessing_fn(inputs: Inputs, custom_config: Mapping[str, Any]) -> dict[s
       Under the columns' own names: text and `params.categorical` as int64 ids (0: missing, then
       the vocabulary by frequency, then the out-of-vocabulary ids); numbers as float32, missing
       ones at their train mean (by rank: the median); `<name>_missing` (int64, 0 or 1) for numbers
-      that may be missing; the label untouched (whole numbers as text), the weight as float32,
+      that may be missing, always 0, and so by its `int_domain`, unless train has both rows with
+      a value and rows without; the label untouched (whole numbers as text), the weight as float32,
       `_row_id` and `_row_copy` as int64. All [n, 1].
 
     Raises:
@@ -76,7 +78,9 @@ def preprocessing_fn(inputs: Inputs, custom_config: Mapping[str, Any]) -> dict[s
 def _default_outputs(
     columns: Inputs, params: PreprocessingParams, taken: Iterable[str]
 ) -> dict[str, tf.Tensor]:
-    texts, numbers = {}, {}
+    columns = _single_valued(columns)
+    texts: dict[str, tf.Tensor] = {}
+    numbers: dict[str, tuple[tf.Tensor, tf.Tensor]] = {}
     for name, column in columns.items():
         if name in params.categorical and column.dtype.is_floating:
             raise UserError(
@@ -86,16 +90,28 @@ def _default_outputs(
         if column.dtype == tf.string or name in params.categorical:
             texts[name] = _dense(name, column, MISSING, tf.string)
         else:
-            numbers[name] = _dense(name, column, float("nan"), tf.float32)
-    optional = indicators(
-        [name for name in numbers if isinstance(columns[name], tf.SparseTensor)], taken
-    )
-    outputs = _category_ids(texts, params) | _scaled(numbers, params)
-    for name, indicator in optional.items():
-        absent = tf.cast(~tf.math.is_finite(numbers[name]), tf.float32)
-        # apply_buckets marks the feature as a category of two values in the schema.
-        outputs[indicator] = tft.apply_buckets(absent, tf.constant([[0.5]]))
-    return outputs
+            numbers[name] = _number(name, column)
+    optional = [name for name in numbers if isinstance(columns[name], tf.SparseTensor)]
+    return _category_ids(texts, params) | _scaled(numbers, indicators(optional, taken), params)
+
+
+def _single_valued(columns: Inputs) -> dict[str, tf.Tensor | tf.SparseTensor]:
+    """The columns, which at run time fail where a row has several values; the message names them.
+
+    One check for all of them: a model answers requests a row at a time.
+    """
+    sparse = {name: c for name, c in columns.items() if isinstance(c, tf.SparseTensor)}
+    if not sparse:
+        return dict(columns)
+    several = tf.stack([tf.reduce_any(c.indices[:, 1] > 0) for c in sparse.values()])
+    names = tf.boolean_mask(tf.constant(list(sparse)), several)
+    message = "columns with several values in a row, expected one:"
+    with tf.control_dependencies([tf.debugging.Assert(~tf.reduce_any(several), [message, names])]):
+        checked = {
+            name: tf.SparseTensor(tf.identity(c.indices), c.values, c.dense_shape)
+            for name, c in sparse.items()
+        }
+    return {**columns, **checked}
 
 
 def indicators(names: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
@@ -189,37 +205,88 @@ def _write_vocabularies(
         yield beam.pvalue.TaggedOutput(str(column), path)
 
 
-def _scaled(numbers: dict[str, tf.Tensor], params: PreprocessingParams) -> dict[str, tf.Tensor]:
-    """Scales all columns at once; where a number is not finite it is missing."""
+def _number(name: str, column: tf.Tensor | tf.SparseTensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """(int64 or float64 [n, 1], 0 where missing; bool [n, 1], where there is a finite value)."""
+    if not column.dtype.is_floating:
+        values = _dense(name, column, 0, tf.int64)
+        ones = tf.ones_like(column.values if isinstance(column, tf.SparseTensor) else values)
+        if isinstance(column, tf.SparseTensor):
+            ones = tf.SparseTensor(column.indices, ones, column.dense_shape)
+        return values, _dense(name, ones, 0, tf.int64) > 0
+    values = _dense(name, column, float("nan"), tf.float64)
+    present = tf.math.is_finite(values)
+    return tf.where(present, values, 0.0), present
+
+
+def _scaled(
+    numbers: dict[str, tuple[tf.Tensor, tf.Tensor]],
+    optional: Mapping[str, str],
+    params: PreprocessingParams,
+) -> dict[str, tf.Tensor]:
+    """Scales all columns at once, and says where they were missing in the features that
+    `optional` names for them."""
     if not numbers:
         return {}
-    matrix = tf.concat(list(numbers.values()), axis=1)
-    matrix = tf.where(tf.math.is_finite(matrix), matrix, float("nan"))
-    if params.numeric == "z_score":
-        # Beam cuts batches by the clock; in float64 mean and variance do not feel their order.
-        scaled = tft.scale_to_z_score(tf.cast(matrix, tf.float64), elementwise=True)
-        scaled = tf.cast(tf.clip_by_value(scaled, -params.clip, params.clip), tf.float32)
-        scaled = _filled(scaled, 0.0)
-    elif params.numeric == "quantile":
-        seen = tft.max(tf.cast(tf.math.is_finite(matrix), tf.int64), reduce_instance_dims=False)
-        # tft.quantiles fails on a column without any value.
-        counted = tf.where(seen > 0, matrix, 0.0)
-        boundaries = tft.quantiles(counted, QUANTILES, 0.1 / QUANTILES, reduce_instance_dims=False)
-        columns = [
-            tft.apply_buckets_with_interpolation(_filled(matrix[:, j], 0.0), boundaries[j : j + 1])
-            for j in range(len(numbers))
-        ]
-        ranks = tf.stack(columns, axis=1)
-        scaled = tf.where(tf.math.is_nan(matrix), 0.5, ranks)
+    names = sorted(numbers, key=lambda name: numbers[name][0].dtype.is_floating)  # stable
+    whole = [numbers[name][0] for name in names if not numbers[name][0].dtype.is_floating]
+    decimal = [numbers[name][0] for name in names if numbers[name][0].dtype.is_floating]
+    present = tf.concat([numbers[name][1] for name in names], axis=1)
+    values = [tf.concat(part, axis=1) for part in (whole, decimal) if part]
+    figures = number_figures(values, present, by_rank=params.numeric == "quantile")
+    above = tf.concat(
+        [
+            tf.where(present_part, difference(part, least), 0.0)
+            for part, least, present_part in zip(
+                values, figures.least, _split(present, values), strict=True
+            )
+        ],
+        axis=1,
+    )
+    if params.numeric == "quantile":
+        scaled = ranks(above, present, figures)
     else:
-        scaled = _filled(matrix, _filled(tft.mean(matrix, reduce_instance_dims=False), 0.0))
-        if params.numeric == "min_max":
-            scaled = tf.clip_by_value(tft.scale_to_0_1(scaled, elementwise=True), 0.0, 1.0)
-    return {name: scaled[:, j : j + 1] for j, name in enumerate(numbers)}
+        scaled = _linear(values, above, present, figures, params)
+    scaled = tf.cast(scaled, tf.float32)
+    outputs = {name: scaled[:, j : j + 1] for j, name in enumerate(names)}
+    for j, name in enumerate(names):
+        if name in optional:
+            # apply_buckets marks the feature as a category in the schema, of one value where
+            # train has no gap, or nothing but gaps: then nothing can be learned from it.
+            bounds = tf.boolean_mask(tf.constant([[0.5]]), figures.has_gaps[j : j + 1], axis=1)
+            absent = tf.cast(~present[:, j : j + 1], tf.float32)
+            outputs[optional[name]] = tft.apply_buckets(absent, bounds)
+    return outputs
 
 
-def _filled(values: tf.Tensor, default: tf.Tensor | float) -> tf.Tensor:
-    return tf.where(tf.math.is_nan(values), default, values)
+def _split(matrix: tf.Tensor, parts: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    widths = [part.shape[1] for part in parts]
+    return tf.split(matrix, widths, axis=1)
+
+
+def _linear(
+    values: Sequence[tf.Tensor],
+    above: tf.Tensor,
+    present: tf.Tensor,
+    figures: Figures,
+    params: PreprocessingParams,
+) -> tf.Tensor:
+    """float64 [n, k], scaled as params.numeric says but for ranks; missing ones at the mean.
+
+    Args:
+      values: what `number_figures` got.
+      above: float64 [n, k], how far each lies above its column's least value in train.
+      present: bool [n, k].
+      figures: of train.
+      params: says how.
+    """
+    filled = tf.where(present, above, figures.mean)
+    if params.numeric == "z_score":
+        scores = tf.math.divide_no_nan(filled - figures.mean, figures.std)
+        return tf.clip_by_value(scores, -params.clip, params.clip)
+    if params.numeric == "min_max":
+        return tf.clip_by_value(tf.math.divide_no_nan(filled, figures.width), 0.0, 1.0)
+    plain = tf.concat([tf.cast(part, tf.float64) for part in values], axis=1)
+    return tf.where(figures.is_long, filled, tf.where(present, plain, figures.plain_mean))
 
 
 def _passed_through(inputs: Inputs, label: str, weight: str | None) -> dict[str, tf.Tensor]:

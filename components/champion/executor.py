@@ -1,8 +1,10 @@
 """Brings the model that was pushed last in as artifacts."""
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
@@ -48,8 +50,9 @@ class Executor(base_executor.BaseExecutor):
         if version is None:
             version = latest_version(registry_dir) or ""
         classes = read_report(input_dict, "imbalance_report", Imbalance).classes
-        records = _some_records(input_dict) if version else []
-        info = examine(registry_dir, version, classes, records, _schema(input_dict))
+        blocks = _test_rows(input_dict) if version else iter(())
+        records = list(next(blocks, ()))
+        info = examine(registry_dir, version, classes, records, _schema(input_dict), blocks)
         progress.say(info.message)
         write_report(output_dict, "champion", info)
         folder = os.path.join(registry_dir, version)
@@ -75,7 +78,12 @@ def _schema(input_dict: ArtifactDict) -> schema_pb2.Schema | None:
     return io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(uri))
 
 
-def _some_records(input_dict: ArtifactDict) -> list[bytes]:
-    """The first rows of test, if `examples` is connected."""
+def _test_rows(input_dict: ArtifactDict) -> Iterator[np.ndarray]:
+    """Blocks of the rows of test, the first one small, if `examples` is connected."""
     files = split_files(input_dict, "examples", TEST) if input_dict.get("examples") else []
-    return list(next(read_blocks(files, batch_rows=_TRIED_ROWS), ()))
+    for i, block in enumerate(read_blocks(files)):
+        if i == 0:
+            yield block[:_TRIED_ROWS]
+            block = block[_TRIED_ROWS:]
+        if len(block):
+            yield block

@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
+from typing import Any
 
 import tensorflow as tf
 from pydantic import ValidationError
@@ -60,6 +61,7 @@ def examine(
     classes: list[str],
     records: Sequence[bytes] = (),
     schema: schema_pb2.Schema | None = None,
+    others: Iterable[Sequence[bytes]] = (),
 ) -> ChampionInfo:
     """What the pushed folder says of itself, and whether today's model can be compared with it.
 
@@ -69,6 +71,7 @@ def examine(
       classes: today's class order, with which the champion's must agree.
       records: some of today's raw serialized tf.Examples, which it must be able to score.
       schema: of today's columns, which must be those that it was trained on; more are no harm.
+      others: blocks of more records, which a model has to score that needs a value in every row.
 
     Raises:
       UserError: the version is not in the registry.
@@ -94,7 +97,7 @@ def examine(
         return _info(version, f"{name}, {why}: not comparable", calibration)
     if schema is not None and (fault := _other_columns(folder, schema, records)):
         return _info(version, f"{name}, {fault}: not comparable", calibration)
-    if records and (fault := _cannot_score(folder, records)):
+    if records and (fault := _cannot_score(folder, records, others)):
         return _info(
             version, f"{name}, cannot score today's rows ({fault}): not comparable", calibration
         )
@@ -167,13 +170,29 @@ def _example(name: str, records: Sequence[bytes]) -> str:
     return ""
 
 
-def _cannot_score(folder: str, records: Sequence[bytes]) -> str | None:
+def _cannot_score(
+    folder: str, records: Sequence[bytes], others: Iterable[Sequence[bytes]]
+) -> str | None:
     """Why the model cannot score the records, such as a column that is gone; None where it can."""
     try:
-        with storage.for_tensorflow(folder) as model:
-            scoring.serve(scoring.load(model), tf.constant(records))
+        with storage.for_tensorflow(folder) as directory:
+            model = scoring.load(directory)
+            scoring.serve(model, tf.constant(records))
+            if _needs_values(model):
+                for block in others:
+                    scoring.serve(model, tf.constant(block))
     except tf.errors.InvalidArgumentError as error:
-        # TensorFlow's parser: 'Name: <unknown>, Feature: age (data type: float) is required ...'.
-        found = re.search(r"Feature: .*[^.\s]", error.message)
+        # TensorFlow's parser: 'Name: <unknown>, Feature: age (data type: float) is required ...',
+        # or '..., Key: age, Index: 0.  Data types don't match. Expected type: float, ...'.
+        found = re.search(r"Feature: .*[^.\s]|Key: .*Actual type: \w+", error.message)
         return found.group() if found else "its columns differ"
     return None
+
+
+def _needs_values(model: Any) -> bool:
+    """Whether it refuses a row without any feature, as one trained with a strict schema does."""
+    try:
+        scoring.serve(model, tf.constant([b""]))
+    except tf.errors.InvalidArgumentError:
+        return True
+    return False

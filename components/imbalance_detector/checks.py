@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from ..names import SPLITS, TRAIN
-from .counts import LabelCounts
+from .counts import LabelCounts, Statistics, find_feature, overall
 from .params import DetectorParams, Severity
 from .report import Check, Imbalance
 
@@ -41,6 +41,47 @@ def run_checks(
     if report.anomalies:
         checks.append(_anomalies(report, params))
     return checks
+
+
+def required_values(
+    statistics: Mapping[str, Statistics], schema: schema_pb2.Schema, schema_file: str
+) -> Check:
+    """Whether each row has the values that a curated schema requires of it.
+
+    A column with a `shape` is dense for all that reads it, so Transform fails on a row without it.
+
+    Args:
+      statistics: split -> its statistics.
+      schema: the curated schema.
+      schema_file: where it is from.
+    """
+    groups = schema.tensor_representation_group.values()
+    own = {r.dense_tensor.column_name for g in groups for r in g.tensor_representation.values()}
+    found = []
+    for feature in schema.feature:
+        if not feature.HasField("shape") or feature.name in own:
+            continue
+        values = math.prod(dim.size for dim in feature.shape.dim)
+        for split, of_split in statistics.items():
+            dataset = overall(of_split)
+            column = find_feature(dataset, feature.name)
+            common = (
+                getattr(column, column.WhichOneof("stats") or "").common_stats if column else None
+            )
+            some = common.num_non_missing if common else 0
+            if lacking := dataset.num_examples - some:
+                rows = "row" if lacking == 1 else "rows"
+                found.append(f"column {feature.name!r} has none in {lacking:,} {rows} of {split}")
+            elif some and not common.min_num_values == common.max_num_values == values:
+                most = f"{common.min_num_values} to {common.max_num_values}"
+                found.append(f"column {feature.name!r} has {most} values a row in {split}")
+    message = (
+        f"{schema_file} requires values in every row, but {_listed(found)}; fill them in, or take "
+        "the columns' shape out of the schema, which makes them optional"
+        if found
+        else f"every row has the values that {schema_file} requires"
+    )
+    return _check("required_values", bool(found), message)
 
 
 def percent(share: float) -> str:

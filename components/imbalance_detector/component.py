@@ -68,8 +68,11 @@ class ImbalanceDetector(base_component.BaseComponent):
 
     `outputs` contains:
       - `report`: an ImbalanceReport: class order, counts, severity, checks, class weights.
-      - `checked_schema`: the Schema, and `_row_id` and `_row_copy` in it where `params.row_id` is
-        set: Transform reads no feature that its schema lacks, and they are in no statistics.
+      - `checked_schema`: the Schema, in which every column is optional unless `params.schema_file`
+        says that it was curated: SchemaGen sees train alone, and a value that no row of train
+        lacks may be missing elsewhere. Columns without a value in train are left out. It has
+        `_row_id` and `_row_copy` where `params.row_id` is set: Transform reads no feature that its
+        schema lacks, and they are in no statistics.
 
     Where a check fails, the node fails with `ImbalanceCheckFailed`, which carries the report.
     """

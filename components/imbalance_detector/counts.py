@@ -65,6 +65,12 @@ def find_feature(
     return next((f for f in dataset.features if list(f.path.step) == [name]), None)
 
 
+def has_values(feature: statistics_pb2.FeatureNameStatistics) -> bool:
+    """Whether any row has a value."""
+    kind = feature.WhichOneof("stats")
+    return kind is not None and getattr(feature, kind).common_stats.num_non_missing > 0
+
+
 def label_counts(dataset: statistics_pb2.DatasetFeatureStatistics, label: str) -> LabelCounts:
     """Counts the classes by the rank histogram, which TFDV keeps exactly for text.
 

@@ -9,8 +9,16 @@ from ..class_weights import ClassWeightParams, Scheme, class_weights
 from ..errors import UserError
 from ..example_gen.notes import Note
 from ..names import BOOKKEEPING, SPLITS, TRAIN
-from .checks import run_checks, shares
-from .counts import LabelCounts, Statistics, label_counts, natural_key, overall, slices
+from .checks import required_values, run_checks, shares
+from .counts import (
+    LabelCounts,
+    Statistics,
+    has_values,
+    label_counts,
+    natural_key,
+    overall,
+    slices,
+)
 from .params import DetectorParams, Severity
 from .recommendation import recommend
 from .report import Check, Imbalance, Recommendation, SliceCounts
@@ -87,6 +95,8 @@ def detect(
     )
     report.checks = run_checks(report, labels, schema, params)
     report.checks += [Check(name=n.name, level="warn", message=n.message) for n in notes]
+    if params.schema_file:
+        report.checks.append(required_values(statistics, schema, params.schema_file))
     report.recommendation = recommend(report)
     return report
 
@@ -192,6 +202,34 @@ def _in_words(anomalies: anomalies_pb2.Anomalies) -> list[str]:
     if anomalies.HasField("dataset_anomaly_info"):
         named["the data set"] = anomalies.dataset_anomaly_info
     return [f"{name}: {' '.join(named[name].description.split())}" for name in sorted(named)]
+
+
+def optional(schema: schema_pb2.Schema, train: Statistics, label: str) -> schema_pb2.Schema:
+    """A copy in which every column may be missing from any row, and has one value where it is not.
+
+    SchemaGen sees train alone. What has no gap there may have one in val, in test or in a request,
+    so an inferred schema must not promise otherwise; Transform reads such columns as sparse.
+    Columns with several values a row keep their shape, for a preprocessing function of the user's.
+    A column without any value in train is left out: there is nothing to learn from it, and what
+    type SchemaGen gives it may not be that of the values elsewhere.
+    """
+    relaxed = schema_pb2.Schema()
+    relaxed.CopyFrom(schema)
+    empty = {f.path.step[0] for f in overall(train).features if f.path.step and not has_values(f)}
+    del relaxed.feature[:]
+    relaxed.feature.extend(f for f in schema.feature if f.name == label or f.name not in empty)
+    for feature in relaxed.feature:
+        if feature.HasField("value_count"):
+            several = feature.value_count.max != 1
+        else:
+            several = any(d.size != 1 for d in feature.shape.dim)
+        if several or feature.HasField("value_counts"):
+            continue
+        feature.ClearField("presence")
+        feature.presence.SetInParent()
+        feature.ClearField("shape_type")
+        feature.value_count.max = 1
+    return relaxed
 
 
 def with_row_id(schema: schema_pb2.Schema) -> schema_pb2.Schema:

@@ -12,8 +12,9 @@ from tfx.utils import io_utils
 
 from ..artifact_io import ArtifactDict, write_report
 from ..example_gen import notes
+from ..names import TRAIN
 from .counts import Statistics
-from .detect import detect, with_row_id
+from .detect import detect, optional, with_row_id
 from .errors import ImbalanceCheckFailed
 from .params import DetectorParams
 
@@ -45,8 +46,9 @@ class Executor(base_executor.BaseExecutor):
             artifact_utils.get_single_uri(input_dict["schema"])
         )
         schema = tfdv.load_schema_text(schema_path)
+        statistics = read_statistics(input_dict, "statistics")
         report = detect(
-            read_statistics(input_dict, "statistics"),
+            statistics,
             schema,
             params,
             _read_anomalies(input_dict) if input_dict.get("anomalies") else None,
@@ -56,6 +58,8 @@ class Executor(base_executor.BaseExecutor):
         if report.failed:
             raise ImbalanceCheckFailed(report)
         write_report(output_dict, "report", report)
+        if not params.schema_file:
+            schema = optional(schema, statistics[TRAIN], params.label)
         uri = artifact_utils.get_single_uri(output_dict["checked_schema"])
         io_utils.write_pbtxt_file(
             os.path.join(uri, os.path.basename(schema_path)),

@@ -59,5 +59,10 @@ class DetectorParams(CheckOptions):
     split_shares: tuple[float, float, float] | None = Field(
         None, description="shares of train, val and test that were asked for; None: not checked"
     )
+    schema_file: str | None = Field(
+        None,
+        description="the curated schema's file: the schema stays as it is; where it is not named "
+        "the schema was inferred, and any column may be missing",
+    )
     k_neighbors: int = Field(5, ge=1, description="to judge which classes are too small for SMOTE")
     class_weights: ClassWeightParams = ClassWeightParams()

@@ -21,6 +21,8 @@ class Features:
       weight: name and type of the sample-weight column, if there is one.
       widths: name -> values of each numeric feature that is a fixed-length vector.
       copied: names of features that a synthetic row takes from its base as they are.
+      constants: name and value of the int features of which the schema knows but one, such as an
+        indicator of gaps where train has none.
     """
 
     numeric: dict[str, FeatureType]
@@ -29,6 +31,7 @@ class Features:
     weight: tuple[str, FeatureType] | None = None
     widths: dict[str, int] = field(default_factory=dict)
     copied: tuple[str, ...] = ()
+    constants: tuple[tuple[str, int], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,6 +78,7 @@ def features_of(
     categorical: list[str] = []
     unsupported: dict[str, str] = {}
     widths: dict[str, int] = {}
+    constants: list[tuple[str, int]] = []
     weight_column: tuple[str, FeatureType] | None = None
     for feature in sorted(schema.feature, key=lambda f: f.name):
         name = feature.name
@@ -90,6 +94,8 @@ def features_of(
             unsupported[name] = f"has shape {sizes}"
         elif name == weight:
             weight_column = (name, kind)
+        elif _is_constant(feature):
+            constants.append((name, feature.int_domain.min))
         elif kind == "int" and feature.int_domain.is_categorical:
             if sizes in ([], [1]):
                 categorical.append(name)
@@ -99,5 +105,13 @@ def features_of(
             numeric[name] = kind
             if sizes and sizes[0] > 1:
                 widths[name] = sizes[0]
-    found = Features(numeric, tuple(categorical), unsupported, weight_column, widths)
+    found = Features(
+        numeric, tuple(categorical), unsupported, weight_column, widths, constants=tuple(constants)
+    )
     return found if otherwise == "error" else found.copying()
+
+
+def _is_constant(feature: schema_pb2.Feature) -> bool:
+    domain, sizes = feature.int_domain, [dim.size for dim in feature.shape.dim]
+    one = domain.is_categorical and domain.HasField("max") and domain.min == domain.max
+    return one and sizes in ([], [1])

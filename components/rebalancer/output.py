@@ -28,6 +28,7 @@ def synthetic_frames(
     copied = rows.columns.get(COPIED)
     columns.pop(COPIED, None)
     columns.pop(ROW_ID, None)
+    columns |= {name: np.full(len(rows.ids), value) for name, value in layout.constants}
     if layout.has_row_id:
         columns[ROW_ID] = rows.ids
     if layout.has_row_copy:

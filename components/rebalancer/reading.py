@@ -34,6 +34,7 @@ class Layout:
       has_row_copy: whether they carry which of the rows of one identity they are; else they are
         numbered first, see `copies`.
       values: of an int64 label what stands for each class; None: the label is text, the names.
+      constants: name and value of the int features that synthetic rows have, too.
     """
 
     label: str
@@ -41,6 +42,7 @@ class Layout:
     has_row_id: bool
     has_row_copy: bool = False
     values: tuple[int, ...] | None = None
+    constants: tuple[tuple[str, int], ...] = ()
 
 
 class Job(NamedTuple):

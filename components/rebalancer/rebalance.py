@@ -106,7 +106,7 @@ def rebalance(
     """
     first = next((frames for path in files for frames in read_frames(path)), None)
     records = [] if first is None else first.select(np.array([0])).payloads()
-    layout = layout_of(records, label, classes)
+    layout = replace(layout_of(records, label, classes), constants=features.constants)
     job = Job(layout, features, params)
     if counts is not None:
         allowed_targets(counts, features, params)

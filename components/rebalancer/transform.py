@@ -74,7 +74,14 @@ class RebalanceExamples(beam.PTransform):
             counts = dict(zip(names_of(list(counts)), counts.values(), strict=True))
             allowed_targets(counts, features, params)
         self._how = "place" if counts is None else way(counts, features, params)
-        layout = Layout(label, tuple(names), has_row_id, has_row_id and has_row_copy, values)
+        layout = Layout(
+            label,
+            tuple(names),
+            has_row_id,
+            has_row_id and has_row_copy,
+            values,
+            features.constants,
+        )
         self._job = Job(layout, features, params)
 
     def expand(self, examples: beam.PCollection) -> beam.PCollection:

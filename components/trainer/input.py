@@ -60,7 +60,8 @@ def model_features(
 ) -> tuple[Feature, ...]:
     """The transformed features that a model sees: all but label, weight and bookkeeping.
 
-    A category is an int64 feature whose schema has an `int_domain`; any other is a number.
+    A category is an int64 feature whose schema has an `int_domain`; any other is a number. A
+    domain of one value, such as an indicator of gaps has where train had none, teaches nothing.
 
     Raises:
       UserError: a feature is text or has a varying number of values, or there is none.
@@ -83,6 +84,8 @@ def model_features(
                 "or vocabulary ids"
             )
         if spec.dtype == tf.int64 and schema[name].HasField("int_domain"):
+            if domain.max == domain.min:
+                continue
             features.append(Feature(name, width, domain.max - domain.min + 1, domain.min))
         else:
             features.append(Feature(name, width))

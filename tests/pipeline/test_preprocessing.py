@@ -8,6 +8,7 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import rankdata
 
 from tfx_imbalance.components.errors import UserError
 from tfx_imbalance.pipeline.preprocessing import indicators, preprocessing_fn, transform_config
@@ -130,7 +131,89 @@ def test_z_scores_are_clipped(done):
 def test_constant_and_empty_columns_become_zero(done):
     columns, _ = done
     assert not columns["constant"].any() and not columns["empty"].any()
-    assert columns["empty_missing"].all()
+
+
+def test_an_indicator_is_constant_where_train_teaches_nothing_about_gaps(tmp_path):
+    spec = {"x": SPEC["maybe"], "n": tf.io.VarLenFeature(tf.int64), "empty": SPEC["empty"]}
+    train = [{"x": float(i), "n": i, "empty": None} for i in range(20)]
+    serve = [*train, {"x": None, "n": None, "empty": 1.0}, {"x": 9.5, "n": 9, "empty": None}]
+    columns, schema = transform(train, serve, tmp_path, weight=None, spec=spec)
+    for name in spec:
+        domain = schema[f"{name}_missing"].int_domain
+        assert (domain.min, domain.max) == (0, 0)
+        assert not columns[f"{name}_missing"].any()
+    assert columns["x"][20] == columns["x"][21] == 0.0  # the mean of train
+    assert columns["n"][20] == 0.0
+    assert not columns["empty"].any()
+
+
+def test_several_values_in_a_row_are_told_by_name(tmp_path):
+    spec = {"a": SPEC["maybe"], "b": SPEC["word"]}
+    rows = [{"a": 1.0, "b": "u"}] * 5
+    transform(rows, rows, tmp_path, weight=None, spec=spec)
+    example = tf.train.Example()
+    example.features.feature["b"].bytes_list.value.extend([b"u", b"v"])
+    raw = tf.io.parse_example([example.SerializeToString()], spec)
+    output = tft.TFTransformOutput(str(tmp_path / "graph"))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"several values.*b"):
+        output.transform_features_layer()(raw)
+
+
+DAYS = [20240100 + day for day in range(1, 28)]
+SECONDS = [1_700_000_000 + second for second in range(120)]
+NANOSECONDS = [1_700_000_000_000_000_000 + 7 * k for k in range(50)]
+
+
+@pytest.mark.parametrize("numeric", ["z_score", "min_max", "quantile", "none"])
+@pytest.mark.parametrize("values", [DAYS, SECONDS, NANOSECONDS], ids=["days", "seconds", "ns"])
+@pytest.mark.parametrize("dense", [True, False])
+def test_neighbouring_large_whole_numbers_stay_apart(tmp_path, numeric, values, dense):
+    column = tf.io.FixedLenFeature([1], tf.int64) if dense else tf.io.VarLenFeature(tf.int64)
+    rows = [{"t": value} for value in values] + ([] if dense else [{"t": None}])
+    params = PreprocessingParams(numeric=numeric)
+    columns, _ = transform(rows, rows, tmp_path, params, weight=None, spec={"t": column})
+    scaled = columns["t"][: len(values), 0]
+    assert scaled.dtype == np.float32
+    assert len(set(scaled.tolist())) == len(values)
+    above = np.array([value - values[0] for value in values], np.float64)
+    expected = {
+        "z_score": (above - above.mean()) / above.std(),
+        "min_max": above / above[-1],
+        "quantile": np.linspace(0, 1, len(values)),
+        "none": above,
+    }[numeric]
+    np.testing.assert_allclose(scaled, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_whole_numbers_from_end_to_end_of_int64_do_not_overflow(tmp_path):
+    rows = [{"n": value} for value in (-(2**63), 0, 2**63 - 1)]
+    spec = {"n": tf.io.FixedLenFeature([1], tf.int64)}
+    params = PreprocessingParams(numeric="min_max")
+    columns, _ = transform(rows, rows, tmp_path, params, weight=None, spec=spec)
+    np.testing.assert_allclose(columns["n"][:, 0], [0, 0.5, 1], atol=1e-7)
+
+
+def test_numbers_stay_as_they_are_where_no_scaling_is_asked_for(tmp_path):
+    rows = [{"n": value, "x": value / 8} for value in (-3, 0, 2**24)]
+    spec = {"n": tf.io.FixedLenFeature([1], tf.int64), "x": SPEC["x"]}
+    params = PreprocessingParams(numeric="none")
+    columns, _ = transform(rows, rows, tmp_path, params, weight=None, spec=spec)
+    assert columns["n"][:, 0].tolist() == [-3, 0, 2**24]
+    assert columns["x"][:, 0].tolist() == [-0.375, 0, 2**21]
+
+
+def test_ranks_are_mid_ranks_and_a_missing_value_lies_where_the_median_does(tmp_path):
+    zeros_and_more = [0.0] * 70 + [float(v) for v in np.random.default_rng(0).normal(size=30)]
+    rows = [{"x": x, "n": i // 9} for i, x in enumerate(zeros_and_more)] + [{"x": None, "n": None}]
+    spec = {"x": SPEC["maybe"], "n": tf.io.VarLenFeature(tf.int64)}
+    params = PreprocessingParams(numeric="quantile")
+    columns, _ = transform(rows, rows, tmp_path, params, weight=None, spec=spec)
+    for name in spec:
+        values = np.array([r[name] for r in rows[:-1]], np.float32)
+        expected = (rankdata(values) - 1) / (len(values) - 1)
+        np.testing.assert_allclose(columns[name][:-1, 0], expected, atol=1e-6)
+        at_median = expected[np.argsort(values)][[49, 50]].mean()
+        assert columns[name][-1, 0] == pytest.approx(at_median, abs=1e-6)
 
 
 def test_a_missing_number_lies_at_the_mean_and_is_flagged(done):

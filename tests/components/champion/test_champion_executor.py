@@ -180,3 +180,15 @@ def test_a_champion_of_other_columns_is_not_compared_and_the_column_is_named(
         assert outputs["model"] == []
     else:
         assert info.comparable
+
+
+def test_a_champion_that_needs_what_a_late_row_of_test_lacks_is_not_compared(
+    pushed, load, tmp_path
+):
+    handmade.save_model(tmp_path / "serving" / "7", ("no", "yes"))
+    rows = handmade.encode(handmade.make_rows(2, n=50), ("no", "yes"))
+    example = tf.train.Example.FromString(rows[-1])
+    del example.features.feature["x1"]
+    handmade.write_split(tmp_path / "examples", [*rows[:-1], example.SerializeToString()])
+    info, _ = load(examples=[handmade.examples_artifact(tmp_path / "examples")])
+    assert not info.comparable and "Feature: x1" in info.message

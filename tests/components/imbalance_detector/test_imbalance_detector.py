@@ -5,10 +5,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from scipy.stats import entropy
 from tensorflow_data_validation.utils import slicing_util
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+from tensorflow_transform.tf_metadata import schema_utils
 from tfx.types import Channel, artifact_utils, standard_artifacts
 
 from tfx_imbalance import artifacts
@@ -27,6 +29,7 @@ from tfx_imbalance.components.imbalance_detector.component import ImbalanceDetec
 from tfx_imbalance.components.imbalance_detector.counts import natural_key
 from tfx_imbalance.components.imbalance_detector.detect import (
     detect,
+    optional,
     order_classes,
     severity,
     total_variation,
@@ -575,7 +578,7 @@ def test_the_checked_schema_has_the_row_identity_where_the_examples_have_it(tmp_
         for d in ("schema", "checked")
     )
     assert set(checked) - set(given) == ({"_row_id", "_row_copy"} if row_id else set())
-    assert all(checked[name] == feature for name, feature in given.items())
+    assert set(given) - set(checked) <= {"age"}  # it has no value
     if row_id:
         assert checked["_row_id"].shape.dim[0].size == 1
         assert checked["_row_copy"].shape.dim[0].size == 1
@@ -588,6 +591,67 @@ def test_what_the_ingest_says_of_the_data_becomes_checks_that_warn(tmp_path):
     assert check(report, "precision").message == "column 't' loses digits"
     assert report.identity == Identity(version=2, key=("id",))
     assert not report.failed
+
+
+def test_in_an_inferred_schema_any_column_may_be_missing(tmp_path):
+    run(tmp_path, splits_of(BINARY))
+    schema = tfdv.load_schema_text(str(tmp_path / "checked" / "schema.pbtxt"))
+    given = tfdv.load_schema_text(str(tmp_path / "schema" / "schema.pbtxt"))
+    assert any(feature.HasField("shape") for feature in given.feature)
+    given = [feature for feature in given.feature if feature.name != "age"]  # it has no value
+    for feature, before in zip(schema.feature, given, strict=True):
+        assert (feature.name, feature.type) == (before.name, before.type)
+        assert not feature.HasField("shape") and feature.value_count.max == 1
+        assert feature.presence.min_fraction == feature.presence.min_count == 0
+    specs = schema_utils.schema_as_feature_spec(schema).feature_spec
+    assert {type(spec) for spec in specs.values()} == {tf.io.VarLenFeature}
+
+
+def test_columns_of_several_values_keep_their_shape():
+    schema = schema_pb2.Schema()
+    schema.feature.add(name="vector", type=schema_pb2.FLOAT).shape.dim.add(size=3)
+    schema.feature.add(name="list", type=schema_pb2.INT).value_count.min = 1
+    assert optional(schema, statistics_of(frame({"no": 3})), "y") == schema
+
+
+def test_a_column_without_a_value_in_train_is_left_out():
+    train = statistics_of(frame({"no": 3}, a=[1.0] * 3, late=[None] * 3))
+    schema = tfdv.infer_schema(train)
+    assert "late" in [feature.name for feature in schema.feature]
+    assert {f.name for f in optional(schema, train, "y").feature} == {"y", "a"}
+
+
+def test_a_curated_schema_stays_as_it_is(tmp_path):
+    run(tmp_path, splits_of(BINARY), schema_file="mine.pbtxt")
+    given, checked = (
+        tfdv.load_schema_text(str(tmp_path / d / "schema.pbtxt")) for d in ("schema", "checked")
+    )
+    assert checked == given
+
+
+def test_what_a_curated_schema_requires_and_a_split_lacks_is_told(tmp_path):
+    splits = {
+        split: statistics_of(pd.DataFrame({"y": ["no", "yes"] * 20, "a": a, "b": [1.0] * 40}))
+        for split, a in [
+            ("train", [1.0] * 40),
+            ("val", [1.0] * 39 + [None]),
+            ("test", [None] * 40),
+        ]
+    }
+    schema = tfdv.infer_schema(splits["train"])
+    required = check(found(splits, schema, schema_file="mine.pbtxt"), "required_values")
+    assert required.level == "fail"
+    for words in (
+        "mine.pbtxt",
+        "column 'a' has none in 1 row of val",
+        "column 'a' has none in 40 rows of test",
+    ):
+        assert words in required.message
+    assert "'b'" not in required.message
+    assert not any(c.name == "required_values" for c in found(splits, schema).checks)
+    assert not found(
+        splits, optional(schema, splits["train"], "y"), schema_file="mine.pbtxt"
+    ).failed
 
 
 def test_executor_fails_with_the_report_and_writes_none(tmp_path):

@@ -218,6 +218,8 @@ def test_roles_of_features_come_from_the_transformed_schema():
     add("image", schema_pb2.FLOAT, (3, 2))
     add("jobs", schema_pb2.INT, (2,), categorical=True)
     add("ragged", schema_pb2.FLOAT, None)
+    add("age_missing", schema_pb2.INT, (1,), categorical=True)
+    schema.feature[-1].int_domain.min = schema.feature[-1].int_domain.max = 0
     found = features_of(schema, "y", "w")
     assert found == Features(
         {"age": "float", "bits": "int", "vector": "float", "visits": "int"},
@@ -230,6 +232,7 @@ def test_roles_of_features_come_from_the_transformed_schema():
         },
         ("w", "float"),
         {"bits": 8, "vector": 3},
+        constants=(("age_missing", 0),),
     )
     assert found.values == 1 + 8 + 3 + 1 + 1
     assert "w" in features_of(schema, "y").numeric

@@ -61,6 +61,14 @@ def test_synthetic_rows_are_examples_like_the_others(has_row_id, provenance, kit
         assert row == expected
 
 
+def test_synthetic_rows_have_the_constant_features(kit):
+    rows, origin = make_rows()
+    plain = written(kit, rows, origin, layout(), False)
+    constants = Layout("y", ("non", "où"), True, constants=(("a_missing", 0),))
+    found = written(kit, rows, origin, constants, False)
+    assert found == [{**row, "a_missing": 0} for row in plain]
+
+
 def test_rows_of_unknown_origin_say_nothing_of_it(kit):
     rows, _ = make_rows()
     assert not set(PROVENANCE) & set(written(kit, rows, None, layout(), True)[0])

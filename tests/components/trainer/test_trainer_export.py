@@ -1,11 +1,18 @@
 """What is exported scores raw examples as the learner in memory scores transformed ones."""
 
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tfx_imbalance.components.trainer.devices import visible_devices
-from tfx_imbalance.components.trainer.export import ServingModule, export
+from tfx_imbalance.components.trainer.export import (
+    ServingModule,
+    export,
+    number_kinds,
+    with_expected_numbers,
+)
 from tfx_imbalance.components.trainer.input import model_features, read_rows
 from tfx_imbalance.components.trainer.learners import Fitted, Task
 from tfx_imbalance.components.trainer.learners.mlp import fit
@@ -82,3 +89,75 @@ def test_a_raw_feature_that_is_not_hidden_must_be_there(data, signature):
 
 def test_no_rows_are_scored_as_none(signature):
     assert signature(examples=tf.constant([], tf.string))["logits"].shape == (0, 2)
+
+
+SPECS = {
+    "whole": tf.io.VarLenFeature(tf.int64),
+    "decimal": tf.io.VarLenFeature(tf.float32),
+    "text": tf.io.VarLenFeature(tf.string),
+    "dense": tf.io.FixedLenFeature([1], tf.float32),
+}
+
+
+def parsed(*rows: dict[str, list]) -> dict[str, list[list]]:
+    records = []
+    for row in rows:
+        made = tf.train.Example()
+        for name, values in row.items():
+            feature = made.features.feature[name]
+            if values and isinstance(values[0], bytes):
+                feature.bytes_list.value[:] = values
+            elif values and isinstance(values[0], int):
+                feature.int64_list.value[:] = values
+            else:
+                feature.float_list.value[:] = values
+        records.append(made.SerializeToString())
+    kinds = number_kinds(SPECS)
+    aligned = tf.function(with_expected_numbers)(tf.constant(records, tf.string), kinds)
+    columns = tf.io.parse_example(aligned, SPECS)
+    return {
+        name: (
+            tf.RaggedTensor.from_sparse(column)
+            if name != "dense"
+            else tf.RaggedTensor.from_tensor(column)
+        ).to_list()
+        for name, column in columns.items()
+    }
+
+
+def test_a_number_of_the_neighbouring_type_is_taken_for_what_it_is_worth():
+    good = {"whole": [3], "decimal": [0.5], "text": [b"a"], "dense": [1.0], "other": [7]}
+    assert parsed(
+        good,
+        {"whole": [39.0], "decimal": [2], "dense": [-4], "other": [1.5], "text": [b"b"]},
+        {"whole": [2.6], "dense": [1.0]},
+        {"whole": [math.nan], "dense": [1.0]},
+        {"whole": [1e30], "dense": [1.0]},
+        {"whole": [], "dense": [2**40]},
+        {"whole": [1.0, 2.0], "dense": [0.0]},
+    ) == {
+        "whole": [[3], [39], [3], [], [], [], [1, 2]],
+        "decimal": [[0.5], [2.0], [], [], [], [], []],
+        "text": [[b"a"], [b"b"], [], [], [], [], []],
+        "dense": [[1.0], [-4.0], [1.0], [1.0], [1.0], [2.0**40], [0.0]],
+    }
+
+
+def test_examples_without_any_number_and_no_examples_pass():
+    aligned = tf.function(with_expected_numbers)
+    for specs in (SPECS, {"text": SPECS["text"]}):
+        kinds = number_kinds(specs)
+        assert aligned(tf.constant([b"", b""]), kinds).numpy().tolist() == [b"", b""]
+        assert aligned(tf.zeros([0], tf.string), kinds).numpy().tolist() == []
+
+
+def test_an_exported_model_takes_a_whole_number_where_a_decimal_is_expected(data, signature):
+    records = raw_records(data, "val")[:3]
+    changed = tf.train.Example.FromString(records[0])
+    changed.features.feature["age"].float_list.value[:] = [40.0]
+    other = tf.train.Example.FromString(records[0])
+    other.features.feature["age"].int64_list.value[:] = [40]
+    scored = signature(
+        examples=tf.constant([changed.SerializeToString(), other.SerializeToString(), *records])
+    )["logits"].numpy()
+    np.testing.assert_allclose(scored[1], scored[0], rtol=1e-6)
