@@ -74,7 +74,7 @@ def params_of(method: str = "smote", **changed: object) -> RebalanceParams:
     }
     made = RebalanceParams(method=method, provenance=True, **given)
     return made.model_copy(
-        update={"exact_rows": 700, "memory_limit_mb": 0.03, "recall": 0.97, **changed}
+        update={"exact_rows": 700, "memory_limit_mb": 0.045, "recall": 0.97, **changed}
     )
 
 
