@@ -416,9 +416,10 @@ class FileRows:
     def _feature(self, first_row: int, name: str, column: pa.Array) -> pa.Array:
         kind = self.kinds[name]
         if is_list(column.type):
-            row = int(np.argmax(lengths(column) > 1))
+            count = lengths(column)
+            at = int(np.argmax(count > 1))
             raise UserError(
-                f"{self._at(first_row, row)}, column {name!r}: a list of {lengths(column)[row]:,} "
+                f"{self._at(first_row, at)}, column {name!r}: a list of {count[at]:,} "
                 "values, where a feature has one value a row; exclude the column, or make a column "
                 "of each value"
             )
