@@ -18,8 +18,10 @@ from pydantic import BaseModel
 from ..errors import DataCheckError, ImbalanceError, UserError
 from ..names import SPLITS
 from . import splits
+from .facts import ColumnFacts, Distinct, Facts, notes
 from .files import Format, open_binary
 from .kinds import Kind, join
+from .notes import Note
 from .params import IngestParams, SplitParams
 from .rows import Block, FileRows, check_columns, check_name
 
@@ -41,6 +43,7 @@ class FileScan:
       unlabelled: number of rows without a label, first_unlabelled the first of them, from 0.
       class_names: the classes, in order of appearance.
       counts: int64 [n_classes, 3], rows of each class in each split; stable splits only.
+      facts: column -> what is known of its values.
       parts: of the labelled rows, where needed: `keys` and `ids` int64, `classes` int32, `times`
         int64, in the order of rows.
     """
@@ -55,6 +58,7 @@ class FileScan:
     first_unlabelled: int = 0
     class_names: list[str] = field(default_factory=list)
     counts: np.ndarray | None = None
+    facts: dict[str, ColumnFacts] = field(default_factory=dict)
     parts: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -70,6 +74,8 @@ class Summary(BaseModel):
     """split -> class -> labelled rows."""
     deviation: dict[str, dict[str, float]]
     """split -> class -> rows more (or, negative, fewer) than its share of the class."""
+    notes: list[Note] = []
+    """What a user should know of the data."""
 
 
 @dataclass
@@ -119,8 +125,13 @@ def scan_file(
     file_format: Format,
     params: IngestParams,
     kinds: Mapping[str, Kind] | None = None,
+    *,
+    all_facts: bool = False,
 ) -> FileScan:
     """Scans one file, under the final kinds of its columns or under those found on the way.
+
+    The facts are those of what notes are about; of all columns, with texts of values, where
+    `all_facts` is set.
 
     In the second case a value that cannot be used is no error yet, but sets `failed`: under the
     final kinds it may be text.
@@ -129,7 +140,8 @@ def scan_file(
       UserError: the file, or (with final kinds) a value of it, cannot be used.
     """
     rows = FileRows(path, file_format, params, kinds)
-    scan = FileScan(path, rows.header or [], rows.kinds, rows.used)
+    facts = Facts(params, len(rows.header or ()), is_csv=file_format == "csv", everything=all_facts)
+    scan = FileScan(path, rows.header or [], rows.kinds, rows.used, facts=facts.columns)
     index: dict[str, int] = {}
     blocks: list[dict[str, np.ndarray]] = []
     for first_row, batch in rows.batches():
@@ -140,7 +152,7 @@ def scan_file(
         if scan.failed:
             continue
         try:
-            blocks.append(_kept(rows.convert(first_row, batch), scan, index, params))
+            blocks.append(_kept(rows.convert(first_row, batch, facts), scan, index, params))
         except UserError:
             if kinds is not None:
                 raise
@@ -201,9 +213,24 @@ def join_kinds(scans: Sequence[FileScan], file_format: Format) -> dict[str, Kind
     return kinds
 
 
+def join_facts(scans: Sequence[FileScan]) -> dict[str, ColumnFacts]:
+    """column -> what is known of its values over all files."""
+    joined: dict[str, ColumnFacts] = {}
+    for scan in scans:
+        for name, facts in scan.facts.items():
+            if name not in joined:
+                joined[name] = ColumnFacts(distinct=Distinct(facts.distinct.limit))
+            joined[name].merge(facts)
+    return joined
+
+
 def is_settled(scan: FileScan, kinds: Mapping[str, Kind]) -> bool:
     """Whether the file was converted under the final kinds throughout."""
-    return not scan.failed and all(used == {kinds[name]} for name, used in scan.used.items())
+    if scan.failed:
+        return False
+    # Under NULL there were null values alone, which stay so in any column but one of text.
+    harmless = {name: set() if k is Kind.TEXT else {Kind.NULL} for name, k in kinds.items()}
+    return all(used - harmless[name] <= {kinds[name]} for name, used in scan.used.items())
 
 
 def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: IngestParams) -> Plan:
@@ -257,6 +284,7 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
         kinds=dict(kinds),
         counts=_table(names, counts),
         deviation=_table(names, np.round(counts - asked, 2)),
+        notes=notes(join_facts(scans), params.label),
     )
     return Plan(summary, keys, split.astype(np.int8))
 

@@ -14,15 +14,19 @@ from ..hashing import column_hash, row_ids
 from ..names import GROUP_ID, ROW_ID
 from ..progress import say
 from . import sources
+from .facts import Facts
 from .files import Format, close_names, has_span
 from .kinds import (
+    LABEL_FORMAT,
     Kind,
     NanInList,
+    TextFormat,
     as_lists,
     feature,
     first_infinite,
     is_list,
     join,
+    kind_of_label,
     kind_of_text,
     kind_of_type,
     lengths,
@@ -30,7 +34,7 @@ from .kinds import (
 )
 from .params import IngestParams
 
-_NUMBERS = (Kind.BOOL, Kind.INT, Kind.FLOAT)
+NUMBERS = (Kind.BOOL, Kind.INT, Kind.FLOAT)
 _TIMES = (Kind.TIME, Kind.ZONED)
 _RESERVED = {
     ROW_ID: "a row's identity",
@@ -109,7 +113,7 @@ def check_columns(where: str, names: Sequence[str], params: IngestParams) -> Non
       UserError: a name is empty, twice there or reserved, or one of `params` is missing, save
         those under `exclude`, which some files may lack.
     """
-    twice = [name for name, count in Counter(names).items() if count > 1]
+    twice = [n for n, count in Counter(names).items() if count > 1 and n not in params.exclude]
     if twice:
         raise UserError(f"{where}: duplicate column {twice[0]!r}; give each column its own name")
     if params.label not in names:
@@ -119,6 +123,7 @@ def check_columns(where: str, names: Sequence[str], params: IngestParams) -> Non
         raise UserError(f"data.label: no column {params.label!r} in {where}; {hint}")
     others = [("data.weight", params.weight), ("data.group_by", params.group_by)]
     others += [("data.order_by", params.order_by)]
+    others += [("data.column_null_values", name) for name in params.column_null_values]
     for path, name in others:
         if name is not None:
             check_name(where, names, path, name)
@@ -138,6 +143,15 @@ def check_columns(where: str, names: Sequence[str], params: IngestParams) -> Non
         raise UserError(f"{where}: no feature columns are left beside the label")
 
 
+def text_format(name: str, params: IngestParams) -> TextFormat:
+    """How the texts of a CSV's column are read."""
+    if name == params.label:
+        return LABEL_FORMAT
+    own = params.column_null_values.get(name)
+    markers = params.null_values if own is None else own
+    return TextFormat(params.decimal, params.thousands, markers, own is not None)
+
+
 def class_names(
     label: pa.Array, kind: Kind, name: str, at: Callable[[int], str] = "row {}".format
 ) -> pa.Array:
@@ -150,8 +164,8 @@ def class_names(
       at: says where a row is, for messages.
 
     Returns:
-      large_string [n]: integers and whole floats as '3', booleans as 'true' and 'false', text as
-      it is; null where the label is null or empty text.
+      large_string [n]: integers and whole floats as '3', booleans as 'true' and 'false', text
+      without the blanks around it; null where the label is null or blank.
 
     Raises:
       UserError: the values are no classes.
@@ -173,7 +187,7 @@ def class_names(
                     "class: regression is not supported; choose another label or bin this one"
                 )
             label = label.cast(pa.int64())
-        names = label.cast(pa.large_string())
+        names = pc.utf8_trim_whitespace(label.cast(pa.large_string()))
     except pa.ArrowInvalid as error:
         raise UserError(f"label column {name!r} ({at(0)} and on): {error}") from error
     empty = pc.equal(names, "").fill_null(False)
@@ -233,22 +247,29 @@ class FileRows:
                 continue
             known = self.kinds.get(name, Kind.NULL)
             if self._format == "csv":
-                self.kinds[name] = kind_of_text(column, known)
-                if name == self._params.label and self.kinds[name] in _TIMES:
-                    self.kinds[name] = Kind.TEXT
+                is_label = name == self._params.label
+                self.kinds[name] = (
+                    kind_of_label(column, known)
+                    if is_label
+                    else kind_of_text(column, known, text_format(name, self._params))
+                )
             else:
                 self.kinds[name] = self._declared(name, column, known)
             if column.null_count < len(column):
                 self.used.setdefault(name, set()).add(self.kinds[name])
 
-    def convert(self, first_row: int, batch: pa.RecordBatch) -> Block:
-        """Converts a batch that was learned, or whose kinds were given.
+    def convert(self, first_row: int, batch: pa.RecordBatch, facts: Facts | None = None) -> Block:
+        """Converts a batch that was learned, or whose kinds were given; `facts` learns its values.
 
         Raises:
           UserError: a value cannot be used: infinite, a bad label, weight or time.
         """
         params = self._params
         columns = {n: self._typed(first_row, n, c) for n, c in self._read_columns(batch)}
+        if facts is not None:
+            for name, source in self._read_columns(batch):
+                if name not in params.exclude:
+                    facts.learn(name, self.kinds.get(name, Kind.NULL), source, columns[name])
         values = {
             name: self._feature(first_row, name, column)
             for name, column in columns.items()
@@ -305,7 +326,7 @@ class FileRows:
     def _typed(self, first_row: int, name: str, column: pa.Array) -> pa.Array:
         kind = self.kinds.get(name, Kind.NULL)
         try:
-            result = typed(column, kind)
+            result = typed(column, kind, text_format(name, self._params))
         except NanInList as error:
             raise UserError(
                 f"{self._at(first_row, error.args[0])}, column {name!r}: a NaN in a list of "
@@ -336,7 +357,7 @@ class FileRows:
         kind = self.kinds.get(name, Kind.NULL)
         if weight is None or kind is Kind.NULL:
             raise UserError(f"{wanted}; {self._at(first_row, 0)} has none")
-        if kind not in _NUMBERS or is_list(weight.type):
+        if kind not in NUMBERS or is_list(weight.type):
             found = "lists" if is_list(weight.type) else kind.value
             raise UserError(f"{wanted}; {self._path} holds {found} there")
         bad = pc.less(weight, 0).fill_null(True).to_numpy(zero_copy_only=False)

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import itertools
+import zlib
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -19,7 +21,7 @@ from .files import (
 
 BLOCK_BYTES = 4 << 20
 _BLOCK_CELLS = 1 << 21
-_DELIMITERS = ",;\t|"
+DELIMITERS = ",;\t|"
 
 
 def column_names(path: str, file_format: Format, delimiter: str = ",") -> list[str] | None:
@@ -65,8 +67,7 @@ def read(
       features: of TFRecord, name -> 'int', 'float' or 'bytes' of the only ones to read; None: all.
 
     Yields:
-      Batches. From CSV every column is a string column, null where a field is empty or one of
-      pyarrow's default null markers (NA, N/A, NULL, NaN, nan, null, #N/A, ...); from Parquet
+      Batches. From CSV every column is a string column, null where a field is empty; from Parquet
       columns have the file's types; from TFRecord they are lists, null where a feature is absent.
 
     Raises:
@@ -79,11 +80,22 @@ def read(
     return _read_tfrecord(path, features)
 
 
+def first_fields(path: str, delimiter: str, rows: int) -> list[int]:
+    """Numbers of fields of a CSV's first rows; [0] where it cannot be read with the delimiter."""
+    with open_binary(path, unpack=True) as raw:
+        text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+        try:
+            lines = itertools.islice(filter(None, csv.reader(text, delimiter=delimiter)), rows)
+            return [len(line) for line in lines] or [0]
+        except (csv.Error, UnicodeDecodeError, OSError, EOFError, zlib.error):
+            return [0]
+
+
 def other_delimiter(names: list[str]) -> str | None:
     """The delimiter that a one-column header seems to have instead."""
     if len(names) != 1:
         return None
-    best = max(_DELIMITERS, key=names[0].count)
+    best = max(DELIMITERS, key=names[0].count)
     return best if best in names[0] else None
 
 
@@ -95,6 +107,7 @@ def _read_csv(path: str, delimiter: str, columns: list[str] | None) -> Iterator[
         "convert_options": pa_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
             strings_can_be_null=True,
+            null_values=[""],
             include_columns=columns or [],
         ),
     }
@@ -173,7 +186,8 @@ class _parquet:
     def __enter__(self) -> pq.ParquetFile:
         self._raw = open_arrow(self._path)
         try:
-            return pq.ParquetFile(self._raw)
+            # Spark's and Impala's old times: nanoseconds would wrap beyond 2262.
+            return pq.ParquetFile(self._raw, coerce_int96_timestamp_unit="us")
         except (pa.ArrowInvalid, OSError) as error:
             self._raw.close()
             raise UserError(
