@@ -307,7 +307,12 @@ def _why_useless(column: Column) -> str | None:
     # A time of its own in each row is no identifier, nor is a fraction.
     is_name = column.kind in (Kind.TEXT, Kind.INT)
     if is_name and column.is_unique and not column.missing and column.distinct > _FEW_VALUES:
-        return "an identifier: each row has a value of its own"
+        if column.kind is Kind.INT:
+            return "an identifier: each row has a value of its own"
+        return (
+            "an identifier or free text: each row has a text of its own; preprocessing.fn can make "
+            "features of it"
+        )
     return None
 
 

@@ -290,7 +290,7 @@ def _learn_numbers(facts: ColumnFacts, texts: pa.Array, rows: np.ndarray) -> Non
 
 
 def _first(texts: pa.Array) -> list[str]:
-    at = pc.select_k_unstable(texts, _SHOWN, [("", "ascending")]) if len(texts) > 3 else None
+    at = pc.select_k_unstable(texts, _SHOWN, [("text", "ascending")]) if len(texts) > 3 else None
     return (texts if at is None else texts.take(at)).to_pylist()
 
 

@@ -129,7 +129,7 @@ def kind_of_label(values: pa.Array, at_least: Kind = Kind.NULL) -> Kind:
 def without_null_values(text: pa.Array, text_format: TextFormat) -> pa.Array:
     """`text` (string [n]), null where it is blank or one of the format's null values."""
     markers = pa.array(["", *text_format.null_values], pa.string())
-    is_null = pc.is_in(pc.ascii_trim_whitespace(text), value_set=markers)
+    is_null = pc.is_in(pc.utf8_trim_whitespace(text), value_set=markers)
     if not pc.any(is_null).as_py():
         return text
     return pc.if_else(is_null, pa.scalar(None, pa.string()), text)

@@ -1,8 +1,8 @@
 """What a user may say about the data and its splits."""
 
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from ..params import Params
@@ -73,6 +73,18 @@ class DataOptions(Params):
         None, description="column of times: the oldest rows are train, the newest test"
     )
     unlabelled: Literal["error", "drop"] = Field("error", description="rows without a label")
+
+    @field_validator("null_values", "column_null_values", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """YAML reads -999 as a number and NULL as nothing."""
+        if isinstance(value, dict):
+            return {column: cls._as_text(texts) for column, texts in value.items()}
+        if not isinstance(value, list | tuple):
+            return value
+        if any(text is None or isinstance(text, bool) for text in value):
+            raise ValueError("put texts such as 'NULL', '~' and 'no' in quotes, as YAML wants it")
+        return [str(text) if isinstance(text, int | float) else text for text in value]
 
     @model_validator(mode="after")
     def _separators_differ(self) -> Self:

@@ -272,7 +272,7 @@ class _Cells:
         text = column.drop_null()
         if not len(text):
             return
-        trimmed = pc.ascii_trim_whitespace(text)
+        trimmed = pc.utf8_trim_whitespace(text)
         is_marker = pc.is_in(trimmed, value_set=pa.array([*_MARKERS]))
         if pc.any(is_marker).as_py():
             for pair in pc.value_counts(trimmed.filter(is_marker)).to_pylist():

@@ -141,6 +141,8 @@ def test_the_kind_of_a_whole_is_the_join_of_its_parts_in_any_format(values, at, 
         (["1", "NA", " "], {}, [1, None, None]),
         (["1", "NA", "3"], {"null_values": ()}, [b"1", b"NA", b"3"]),
         (["1", "-999", "3"], {"null_values": ("-999",)}, [1, None, 3]),
+        (["1", "-999", "3"], {"null_values": [-999]}, [1, None, 3]),
+        (["1", "\u00a0", "\u00a03"], {}, [1, None, 3]),
         (["true", "NULL", "-"], {"null_values": ("NULL", "-")}, [1, None, None]),
         (["1970-01-02", "-", ""], {"null_values": ("-",)}, [86400, None, None]),
         (["EU", "NA", ""], {}, [b"EU", b"NA", None]),
@@ -210,6 +212,8 @@ def test_blanks_in_a_label_are_told(ingest, tmp_path):
         ({"decimal": ",", "thousands": ","}, "thousands: ',' is decimal already"),
         ({"column_null_values": {"y": ("?",)}}, "every text but the empty one is a class"),
         ({"thousands": "_"}, "Input should be"),
+        ({"null_values": ["?", None]}, "in quotes"),
+        ({"column_null_values": {"v": [True]}}, "in quotes"),
     ],
 )
 def test_formats_that_contradict_themselves_are_refused(options, message):
