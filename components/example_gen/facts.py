@@ -26,6 +26,7 @@ _SHOWN: Final = 3
 _RARE: Final = 5  # preprocessing.min_frequency, as it is by default
 _NEARLY_ALL: Final = 0.9
 _FEW_VALUES: Final = 12
+_MOST_CHARACTERS: Final = 60  # of a text that is shown
 _EXACT_FLOAT: Final = 2.0**53
 _HIGH: Final = np.uint64(0xFFFFFFFF00000000)
 _SEPARATORS: Final = f"[{''.join(THOUSANDS)}]"
@@ -319,13 +320,18 @@ def _texts(values: pa.Array, kind: Kind) -> list[str]:
         return [str(np.float32(value)) for value in values.to_pylist()]
     if pa.types.is_timestamp(values.type):
         values = values.cast(pa.string())
-    return [
+    texts = (
         v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in values.to_pylist()
-    ]
+    )
+    return [_cut(text) for text in texts]
 
 
 def _listed(texts: Iterable[str]) -> str:
-    return ", ".join(repr(text if len(text) <= 40 else f"{text[:39]}…") for text in texts)
+    return ", ".join(repr(_cut(text)) for text in texts)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
 
 
 def _share(part: int, whole: int) -> str:

@@ -179,6 +179,20 @@ def test_what_is_left_out_is_told_with_the_reason(tmp_path: Path) -> None:
     assert "# 'none': no values" in text
 
 
+def test_long_texts_are_cut_and_what_becomes_of_them_is_told(tmp_path: Path) -> None:
+    table = [[f"{i} " + "word\n" * 1_000, i / 7, yn(i)] for i in range(100)]
+    _, told, text = init(tmp_path, [["body", "x", "y"], *table])
+    assert told == [
+        "excluded 'body': an identifier or free text: each row has a text of its own; "
+        "preprocessing.fn can make features of it"
+    ]
+    assert max(map(len, text.splitlines())) < 400
+    table = [[f"{i // 2} words", i / 7, yn(i)] for i in range(100)]
+    _, told, text = init(tmp_path, [["body", "x", "y"], *table])
+    assert "one out-of-vocabulary id" in told[0]
+    assert f"# Note: {told[0]}" in text
+
+
 def test_an_almost_unique_column_is_no_identifier(tmp_path: Path) -> None:
     table = [[i - i % 2 * (i > 4_990), i / 7, yn(i)] for i in range(5_000)]
     config, _, _ = init(tmp_path, [["n", "x", "y"], *table])

@@ -326,6 +326,10 @@ def test_notes_on_many_values_depend_on_no_order(ingest, tmp_path, monkeypatch, 
         np.random.default_rng(seed).shuffle(values)
         told.append(ingest(csv_of(tmp_path / "a.csv", values, rows=9_000)).summary.notes)
     assert told[0] == told[1]
+    (tmp_path / "d").mkdir()
+    for i, name in enumerate(("b", "a")):
+        csv_of(tmp_path / "d" / f"{name}.csv", values[i::2], rows=4_500)
+    assert ingest(tmp_path / "d").summary.notes == told[0]
     (note,) = told[0]
     share = re.search(r"more than 2,0\d\d distinct numbers, of which ([0-9.]+)% are", note.message)
     assert float(share[1]) / 100 == pytest.approx(kept, rel=0.1, abs=1e-3)
