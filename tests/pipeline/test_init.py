@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.e2e.workbench import rows, write_csv
@@ -320,9 +320,9 @@ def test_a_config_of_any_data_equals_that_of_harmless_ones(
     assert found[0] == found[1]
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_printable_text_is_one_line_and_ascii_and_letters_stay(text: str) -> None:
     assert printable(text).isprintable()
     assert printable("a 'b' \u00e9 \u4e2d #") == "a 'b' \u00e9 \u4e2d #"
-    assume(text.isprintable())
-    assert printable(text) == text
+    assert printable(text) == text or not text.isprintable()
