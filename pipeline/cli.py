@@ -192,11 +192,31 @@ def init(
         Path | None, typer.Option("--output", "-o", help="Config to write; DATA's name, .yaml.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the config.")] = False,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", metavar="COLUMN", help="Leave a column out. Repeatable."),
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option("--delimiter", help="Of a CSV's fields; guessed when not given.")
+    ] = None,
+    decimal: Annotated[
+        str | None,
+        typer.Option("--decimal", help="Of a CSV's numbers: . or ,; guessed when not given."),
+    ] = None,
 ) -> None:
-    """Look at DATA and write a commented config for it."""
+    """Look at all rows of DATA and write a commented config for it."""
     from .init import write_config
 
-    path = write_config(data, label, output, force=force)
+    path = write_config(
+        data,
+        label,
+        output,
+        force=force,
+        exclude=exclude or (),
+        delimiter=delimiter,
+        decimal=decimal,
+        tell=lambda line: _say(f"note: {line}"),
+    )
     _say(f"wrote {path}; next: tfx-imbalance run {path}")
 
 

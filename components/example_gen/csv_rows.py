@@ -7,6 +7,7 @@ cannot tell a row that is longer than its block from one that never ends.
 
 import csv
 import io
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,6 +81,18 @@ def header(path: str, delimiter: str, max_line_bytes: int) -> tuple[list[str], i
             raise UserError(f"{path}: the header cannot be read as CSV ({error})") from error
         return names, before + end
     return None
+
+
+def row_widths(path: str, delimiter: str, max_line_bytes: int, rows: int) -> list[int]:
+    """Numbers of fields of the first rows; [0] where they cannot be read with the delimiter."""
+    try:
+        for _, block in blocks(path, delimiter, max_line_bytes):
+            text = block.decode("utf-8-sig")
+            lines = filter(None, _parsed(text, delimiter, max_line_bytes))
+            return [len(line) for line in itertools.islice(lines, rows)] or [0]
+    except (csv.Error, UserError):
+        return [0]
+    return [0]
 
 
 def check_rows(path: str, delimiter: str, max_line_bytes: int, fields: int) -> None:

@@ -6,7 +6,9 @@ int64 (times in seconds since 1970-01-01 UTC), floating point is float32, text i
 NaN is a missing value.
 """
 
+import functools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
 
@@ -15,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..hashing import column_hash
+from .params import NULL_VALUES
 
 MICROSECONDS: Final = 1_000_000
 
@@ -51,6 +54,31 @@ _ARROW: Final[Mapping[Kind, pa.DataType]] = {
 }
 
 
+@dataclass(frozen=True)
+class TextFormat:
+    """How the text of one CSV column is read.
+
+    Attributes:
+      decimal: '.' or ',': between whole and fraction.
+      thousands: between groups of digits; None: nothing.
+      null_values: texts, blanks around them passed over, that are missing beside the empty one.
+      for_text: they are missing in a column of text, too.
+    """
+
+    decimal: str = "."
+    thousands: str | None = None
+    null_values: tuple[str, ...] = NULL_VALUES
+    for_text: bool = False
+
+
+LABEL_FORMAT: Final = TextFormat(null_values=())
+"""A label is a name: nothing but the empty text is missing, and no number is written oddly."""
+
+_BLANK: Final = "[\\s\u00a0\u2009\u202f]*"
+_SIGN: Final = "([+\u2212-]?)"
+_CURRENCY: Final = r"\p{Sc}"
+
+
 def join(a: Kind, b: Kind) -> Kind:
     """The narrowest kind that holds the values of both; TEXT where nothing narrower does."""
     if a is b or b is Kind.NULL:
@@ -60,26 +88,53 @@ def join(a: Kind, b: Kind) -> Kind:
     return Kind.FLOAT if {a, b} == {Kind.INT, Kind.FLOAT} else Kind.TEXT
 
 
-def kind_of_text(values: pa.Array, at_least: Kind = Kind.NULL) -> Kind:
+def kind_of_text(
+    values: pa.Array, at_least: Kind = Kind.NULL, text_format: TextFormat = LABEL_FORMAT
+) -> Kind:
     """Kind of a CSV column by its strings, joined with `at_least`; null is no value.
 
-    INT and FLOAT as Arrow's casts read them, BOOL is true or false in any case, TIME is ISO 8601
-    (a date, or a date and a time up to microseconds), ZONED the same with an offset. Spaces
-    around are passed over, except in text.
+    INT and FLOAT as Arrow's casts read them, or with the format's separators, a sign, a currency's
+    symbol, a percent sign or in brackets (negative); BOOL is true or false in any case, TIME is
+    ISO 8601 (a date, or a date and a time up to microseconds), ZONED the same with an offset.
+    Blanks around are passed over, and texts of blanks and the format's null values are no values,
+    except in text.
     """
     if at_least is Kind.TEXT or values.null_count == len(values):
         return at_least
     values = values.drop_null()
-    for text in (values, pc.ascii_trim_whitespace(values)):
-        if _try_cast(text, Kind.FLOAT) is not None:
-            is_int = _try_cast(text, Kind.INT) is not None
-            return join(at_least, Kind.INT if is_int else Kind.FLOAT)
+    numbers = values
+    if text_format.for_text or _plain_floats(values, text_format) is None:
+        values = without_null_values(values, text_format).drop_null()
+        if not len(values):
+            return at_least
+        numbers = _number_text(values, text_format)
+    if numbers is not None:
+        is_int = _try_cast(numbers, Kind.INT) is not None
+        return join(at_least, Kind.INT if is_int else Kind.FLOAT)
+    text = pc.ascii_trim_whitespace(values)
     if pc.all(pc.is_in(pc.ascii_lower(text), value_set=pa.array(_TRUTH))).as_py():
         return join(at_least, Kind.BOOL)
     for kind in (Kind.TIME, Kind.ZONED):
         if _try_cast(text, kind) is not None:
             return join(at_least, kind)
     return Kind.TEXT
+
+
+def kind_of_label(values: pa.Array, at_least: Kind = Kind.NULL) -> Kind:
+    """`kind_of_text` of a label: dates are names, and so are numbers where one is not finite."""
+    kind = kind_of_text(values, at_least)
+    if kind is Kind.FLOAT and not pc.all(pc.is_finite(_parse(values, kind, LABEL_FORMAT))).as_py():
+        return Kind.TEXT
+    return Kind.TEXT if kind in (Kind.TIME, Kind.ZONED) else kind
+
+
+def without_null_values(text: pa.Array, text_format: TextFormat) -> pa.Array:
+    """`text` (string [n]), null where it is blank or one of the format's null values."""
+    markers = pa.array(["", *text_format.null_values], pa.string())
+    is_null = pc.is_in(pc.utf8_trim_whitespace(text), value_set=markers)
+    if not pc.any(is_null).as_py():
+        return text
+    return pc.if_else(is_null, pa.scalar(None, pa.string()), text)
 
 
 def kind_of_type(kind: pa.DataType) -> Kind | None:
@@ -102,7 +157,7 @@ def kind_of_type(kind: pa.DataType) -> Kind | None:
     return Kind.TEXT if kind in text else None
 
 
-def typed(column: pa.Array, kind: Kind) -> pa.Array:
+def typed(column: pa.Array, kind: Kind, text_format: TextFormat = LABEL_FORMAT) -> pa.Array:
     """`column` with its values in the one Arrow type of `kind`; times are int64 microseconds.
 
     Text (a CSV's strings) is parsed. Lists of at most one element become scalars, longer ones
@@ -115,7 +170,7 @@ def typed(column: pa.Array, kind: Kind) -> pa.Array:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     column = _squeeze(column) if is_list(column.type) else column
-    column = on_values(column, lambda values: _cast(values, kind))
+    column = on_values(column, lambda values: _cast(values, kind, text_format))
     return _nan_to_null(column) if kind is Kind.FLOAT else column
 
 
@@ -134,12 +189,15 @@ def feature(column: pa.Array, kind: Kind) -> pa.Array:
     return column
 
 
-def exact_hash(source: pa.Array, column: pa.Array) -> np.ndarray:
+def exact_hash(
+    source: pa.Array, column: pa.Array, text_format: TextFormat = LABEL_FORMAT
+) -> np.ndarray:
     """uint64 [n]: hash of each value as the file has it, 0 where it is missing.
 
     Args:
       source: the column as it was read.
       column: the same, `typed`.
+      text_format: of a CSV's texts.
 
     A whole number that neither int64 nor float64 holds, such as an id of 20 digits, is its digits;
     a float32 is the decimal that it is printed as, thus the same as in a CSV.
@@ -158,7 +216,8 @@ def exact_hash(source: pa.Array, column: pa.Array) -> np.ndarray:
         texts = source.take(pa.array(wide))
         if decimal:
             texts = pa.array([format(v, "f") for v in texts.to_pylist()])
-        texts = pc.ascii_trim_whitespace(texts)
+        plain = _number_text(texts, text_format)
+        texts = pc.ascii_trim_whitespace(texts if plain is None else plain)
         texts = pc.replace_substring_regex(texts, pattern=r"^(-?)0+(\d)", replacement=r"\1\2")
         texts = pc.replace_substring_regex(texts, pattern=r"^(-?\d+)\.0*$", replacement=r"\1")
         whole = np.asarray(pc.match_substring_regex(texts, r"^-?\d+$"))
@@ -241,26 +300,122 @@ def _try_cast(text: pa.Array, kind: Kind) -> pa.Array | None:
         return None
 
 
-def _cast(values: pa.Array, kind: Kind) -> pa.Array:
+def _cast(values: pa.Array, kind: Kind, text_format: TextFormat) -> pa.Array:
     if kind is Kind.NULL:
         return pa.nulls(len(values))
-    if kind in (Kind.TIME, Kind.ZONED) and not pa.types.is_string(values.type):
-        # Finer than microseconds is cut off.
-        unit = pa.timestamp("us", getattr(values.type, "tz", None))
-        return values.cast(unit, safe=False).cast(pa.int64())
-    if pa.types.is_string(values.type) and kind is not Kind.TEXT:
-        return _parse(values, kind)
+    if pa.types.is_string(values.type):
+        return _parse(values, kind, text_format)
+    if kind in (Kind.TIME, Kind.ZONED):
+        return _microseconds(values)
     return values.cast(_ARROW[kind])
 
 
-def _parse(text: pa.Array, kind: Kind) -> pa.Array:
+def _parse(text: pa.Array, kind: Kind, text_format: TextFormat) -> pa.Array:
+    if kind is Kind.TEXT:
+        text = without_null_values(text, text_format) if text_format.for_text else text
+        return text.cast(_ARROW[kind])
+    if kind is Kind.FLOAT and (floats := _plain_floats(text, text_format)) is not None:
+        return floats
+    text = without_null_values(text, text_format)
+    if kind in (Kind.INT, Kind.FLOAT):
+        numbers = _number_text(text, text_format)
+        # Of what is no number the cast words the error.
+        return (text if numbers is None else numbers).cast(_ARROW[kind])
+    text = pc.ascii_trim_whitespace(text)
     if kind is Kind.BOOL:
-        return pc.equal(pc.ascii_lower(pc.ascii_trim_whitespace(text)), _TRUTH[0])
-    values = _try_cast(text, kind)
-    if values is None:
-        values = pc.ascii_trim_whitespace(text).cast(_ARROW[kind])
-    return values if kind in (Kind.INT, Kind.FLOAT) else values.cast(pa.int64())
+        return pc.equal(pc.ascii_lower(text), _TRUTH[0])
+    return text.cast(_ARROW[kind]).cast(pa.int64())
+
+
+@functools.lru_cache
+def _numeric_markers(text_format: TextFormat) -> bool:
+    """Whether one of the null values is a number, such as -999; NaN is none."""
+    markers = pa.array([m.strip() for m in text_format.null_values], pa.string())
+    return any(
+        (number := _try_cast(markers[i : i + 1], Kind.FLOAT)) is not None
+        and not np.isnan(number[0].as_py())
+        for i in range(len(markers))
+    )
+
+
+def _plain_floats(text: pa.Array, text_format: TextFormat) -> pa.Array | None:
+    """float64 [n] where Arrow's cast alone reads all values: the usual case, and fast."""
+    if text_format.decimal != "." or _numeric_markers(text_format):
+        return None
+    numbers = _try_cast(text, Kind.FLOAT)
+    return None if numbers is None or pc.any(pc.is_nan(numbers)).as_py() else numbers
+
+
+def _number_text(text: pa.Array, text_format: TextFormat) -> pa.Array | None:
+    """`text` as Arrow's casts read numbers; None where a value is none in this format."""
+    if text_format.decimal == ".":
+        for plain in (text, pc.ascii_trim_whitespace(text)):
+            if _try_cast(plain, Kind.FLOAT) is not None:
+                return plain
+    if _plain_numbers(text[:_PEEK], text_format) is None:
+        return None
+    plain = _plain_numbers(text, text_format)
+    return None if plain is None or _try_cast(plain, Kind.FLOAT) is None else plain
+
+
+def _plain_numbers(text: pa.Array, text_format: TextFormat) -> pa.Array | None:
+    """`text` as Arrow's casts want numbers; None where one is none."""
+    signed, bracketed = number_patterns(text_format.decimal, text_format.thousands)
+    is_signed = pc.match_substring_regex(text, signed)
+    is_bracketed = pc.match_substring_regex(text, bracketed)
+    is_number = pc.or_(is_signed, is_bracketed)
+    # What is left is inf, nan or no number; a point in it would be one of another format.
+    rest = text.filter(pc.invert(is_number)).drop_null()
+    has_point = pc.any(pc.match_substring(rest, ".")).as_py() and text_format.decimal != "."
+    if has_point or _try_cast(pc.ascii_trim_whitespace(rest), Kind.FLOAT) is None:
+        return None
+    plain = pc.replace_substring_regex(text, signed, r"\1\2\3")
+    plain = pc.replace_substring_regex(plain, bracketed, r"-\1")
+    plain = pc.replace_substring(plain, "\u2212", "-")
+    plain = pc.replace_substring(plain, "+", "")
+    if text_format.thousands is not None:
+        plain = pc.replace_substring(plain, text_format.thousands, "")
+    plain = pc.replace_substring(plain, text_format.decimal, ".")
+    return pc.if_else(is_number, plain, pc.ascii_trim_whitespace(text))
+
+
+@functools.lru_cache
+def number_patterns(decimal: str, thousands: str | None) -> tuple[str, str]:
+    """Regular expressions (RE2) of a number with its signs, and of one in brackets (negative).
+
+    Groups of digits between `thousands` have three digits, or two as in India but for the last.
+    """
+    point = "\\" + decimal
+    whole = r"\d+"
+    if thousands is not None:
+        group = "\\" + thousands if thousands in ".,'" else thousands
+        whole = rf"(?:\d+|\d{{1,3}}(?:{group}\d{{2,3}})*{group}\d{{3}})"
+    number = rf"((?:{whole}(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?)"
+    unit = rf"{_BLANK}(?:%|{_CURRENCY})?{_BLANK}"
+    before = rf"{_BLANK}(?:{_CURRENCY})?{_BLANK}"
+    return (
+        rf"^{_BLANK}{_SIGN}{before}{_SIGN}{number}{unit}$",
+        rf"^{_BLANK}\({before}{number}{unit}\){_BLANK}$",
+    )
+
+
+def _microseconds(values: pa.Array) -> pa.Array:
+    """int64 [n] of times or dates; what is finer than microseconds is cut off.
+
+    Raises:
+      pa.ArrowInvalid: a time beyond the 292,277 years around 1970 that int64 microseconds hold.
+    """
+    if pa.types.is_timestamp(values.type) and values.type.unit == "ns":
+        return _floor_divide(values.cast(pa.int64()), 1000)
+    return values.cast(pa.timestamp("us", getattr(values.type, "tz", None))).cast(pa.int64())
 
 
 def _seconds(microseconds: pa.Array) -> pa.Array:
-    return pc.floor(pc.divide(microseconds.cast(pa.float64()), MICROSECONDS)).cast(pa.int64())
+    return _floor_divide(microseconds, MICROSECONDS)
+
+
+def _floor_divide(values: pa.Array, by: int) -> pa.Array:
+    """int64 [n] divided towards minus infinity, in integers: float64 would lose the far ones."""
+    known = np.asarray(pc.is_valid(values))
+    numbers = np.asarray(pc.fill_null(values, 0))
+    return pa.array(np.floor_divide(numbers, by), pa.int64(), mask=~known)

@@ -1,11 +1,21 @@
 """What a user may say about the data and its splits."""
 
-from typing import Literal
+from typing import Any, Final, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from ..params import Params
+
+NULL_VALUES: Final = (
+    *("NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null"),
+    *("#N/A", "#N/A N/A", "#NA", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+)
+"""What stands for a missing number, unless data.null_values says otherwise."""
+
+Thousands = Literal[",", ".", "'", "\u2019", " ", "\u00a0", "\u2009", "\u202f"]
+THOUSANDS: Final[tuple[Thousands, ...]] = get_args(Thousands)
+"""What may stand between groups of digits: among it blanks that do not break lines."""
 
 
 class SplitParams(Params):
@@ -57,6 +67,22 @@ class DataOptions(Params):
         "auto", description="auto: by the files' names"
     )
     delimiter: str = Field(",", min_length=1, max_length=1, description="of a CSV")
+    decimal: Literal[".", ","] = Field(
+        ".", description="between whole and fraction of a CSV's numbers"
+    )
+    thousands: Thousands | None = Field(
+        None, description="between groups of digits of a CSV's numbers, such as ',' in 46,156"
+    )
+    null_values: tuple[str, ...] = Field(
+        NULL_VALUES,
+        description="texts of a CSV that are missing values in columns of numbers, dates and "
+        "truth values, as the empty text always is; never in the label, nor in a column of text",
+    )
+    column_null_values: dict[str, tuple[str, ...]] = Field(
+        {},
+        description="column of a CSV -> its own null_values, which hold whether its values are "
+        "text or not",
+    )
     exclude: tuple[str, ...] = Field(
         (), description="columns to leave out: identifiers, and what is known only with the label"
     )
@@ -90,6 +116,29 @@ class DataOptions(Params):
         if not value.isascii() or value in '"\r\n\0':
             raise ValueError("must be one ASCII character other than a quote or a line end")
         return value
+
+    @field_validator("null_values", "column_null_values", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """YAML reads -999 as a number and NULL as nothing."""
+        if isinstance(value, dict):
+            return {column: cls._as_text(texts) for column, texts in value.items()}
+        if not isinstance(value, list | tuple):
+            return value
+        if any(text is None or isinstance(text, bool) for text in value):
+            raise ValueError("put texts such as 'NULL', '~' and 'no' in quotes, as YAML wants it")
+        return [str(text) if isinstance(text, int | float) else text for text in value]
+
+    @model_validator(mode="after")
+    def _separators_differ(self) -> Self:
+        if self.thousands == self.decimal:
+            raise ValueError(f"thousands: {self.thousands!r} is decimal already; name another")
+        if self.label in self.column_null_values:
+            raise ValueError(
+                f"column_null_values: {self.label!r} is the label, where every text but the empty "
+                "one is a class; take it out of there"
+            )
+        return self
 
 
 class IngestParams(DataOptions):

@@ -23,6 +23,7 @@ from ..hashing import copy_ids
 from ..names import ROW_COPY, SPLITS
 from . import rare, splits
 from .copies import TIES, FirstCopies, class_words, number
+from .facts import ColumnFacts, Distinct, Facts, notes
 from .files import Format, open_binary
 from .kinds import Kind, join
 from .notes import Note
@@ -48,6 +49,7 @@ class FileScan:
       unlabelled: number of rows without a label, first_unlabelled the first of them, from 0.
       class_names: the classes, in order of appearance.
       counts: int64 [n_classes, 3], rows of each class in each split; stable splits only.
+      facts: column -> what is known of its values.
       parts: of the labelled rows in their order: `ids` int64 and `classes` int32; where needed
         `keys` and `times` int64; and what orders equal rows, under names of copies.TIES.
     """
@@ -62,6 +64,7 @@ class FileScan:
     first_unlabelled: int = 0
     class_names: list[str] = field(default_factory=list)
     counts: np.ndarray | None = None
+    facts: dict[str, ColumnFacts] = field(default_factory=dict)
     parts: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -179,8 +182,13 @@ def scan_file(
     file_format: Format,
     params: IngestParams,
     kinds: Mapping[str, Kind] | None = None,
+    *,
+    all_facts: bool = False,
 ) -> FileScan:
     """Scans one file, under the final kinds of its columns or under those found on the way.
+
+    The facts are those of what notes are about; of all columns, with texts of values, where
+    `all_facts` is set.
 
     In the second case a value that cannot be used is no error yet, but sets `failed`: under the
     final kinds it may be text.
@@ -189,7 +197,8 @@ def scan_file(
       UserError: the file, or (with final kinds) a value of it, cannot be used.
     """
     rows = FileRows(path, file_format, params, kinds)
-    scan = FileScan(path, rows.header or [], rows.kinds, rows.used)
+    facts = Facts(params, len(rows.header or ()), is_csv=file_format == "csv", everything=all_facts)
+    scan = FileScan(path, rows.header or [], rows.kinds, rows.used, facts=facts.columns)
     index: dict[str, int] = {}
     blocks: list[dict[str, np.ndarray]] = []
     for first_row, batch in rows.batches():
@@ -200,7 +209,7 @@ def scan_file(
         if scan.failed:
             continue
         try:
-            blocks.append(_kept(rows.convert(first_row, batch), scan, index, params))
+            blocks.append(_kept(rows.convert(first_row, batch, facts), scan, index, params))
         except UserError:
             if kinds is not None:
                 raise
@@ -265,9 +274,24 @@ def join_kinds(scans: Sequence[FileScan], file_format: Format) -> dict[str, Kind
     return kinds
 
 
+def join_facts(scans: Sequence[FileScan]) -> dict[str, ColumnFacts]:
+    """column -> what is known of its values over all files."""
+    joined: dict[str, ColumnFacts] = {}
+    for scan in scans:
+        for name, facts in scan.facts.items():
+            if name not in joined:
+                joined[name] = ColumnFacts(distinct=Distinct(facts.distinct.limit))
+            joined[name].merge(facts)
+    return joined
+
+
 def is_settled(scan: FileScan, kinds: Mapping[str, Kind]) -> bool:
     """Whether the file was converted under the final kinds throughout."""
-    return not scan.failed and all(used == {kinds[name]} for name, used in scan.used.items())
+    if scan.failed:
+        return False
+    # Under NULL there were null values alone, which stay so in any column but one of text.
+    harmless = {name: set() if k is Kind.TEXT else {Kind.NULL} for name, k in kinds.items()}
+    return all(used - harmless[name] <= {kinds[name]} for name, used in scan.used.items())
 
 
 def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: IngestParams) -> Plan:
@@ -311,7 +335,8 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
     tied = [{name: s.parts[name] for name in TIES if name in s.parts} for s in scans]
     numbers, copies = number([s.parts["ids"] for s in scans], classes, names, tied)
     kept: Copies = "together"
-    notes = [rare.note(found_counts, becomes, params)] if becomes else []
+    told = [rare.note(found_counts, becomes, params)] if becomes else []
+    told += notes(join_facts(scans), params.label)
     if params.split.mode == "stable":
         counts = np.zeros((len(names), len(SPLITS)), dtype=np.int64)
         for scan in scans:
@@ -327,7 +352,7 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
         keys, split, kept = assigned.keys, assigned.split, assigned.copies
         counts = _counts(parts["classes"], assigned.rows)
         if kept == "apart" and params.split.duplicates == "auto":
-            notes.append(_parting(_parted(parts["ids"], assigned.rows), params))
+            told.append(_parting(_parted(parts["ids"], assigned.rows), params))
     if (empty := counts.sum(axis=0) == 0).any():
         raise UserError(
             f"split.{SPLITS[int(np.argmax(empty))]}: no row falls in this split; {rows:,} rows are "
@@ -342,7 +367,7 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
         deviation=_table(names, np.round(splits.deviations(counts, _shares(params.split)), 2)),
         copies=kept,
         rare_classes=becomes,
-        notes=notes,
+        notes=told,
     )
     return Plan(summary, keys, split.astype(np.int8), [scan.path for scan in scans], copies)
 

@@ -2,38 +2,60 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from . import sources
+from .csv_rows import row_widths
+from .facts import ColumnFacts, Facts, notes
 from .files import Format, format_of, newest_files
-from .kinds import Kind, is_list, kind_of_text, lengths, typed
-from .params import IngestParams
-from .plan import FileScan, check_class_count, check_scans, join_kinds
+from .kinds import Kind, TextFormat, is_list, kind_of_label, kind_of_text, typed
+from .notes import Note
+from .params import NULL_VALUES, THOUSANDS, IngestParams
+from .plan import (
+    FileScan,
+    check_class_count,
+    check_scans,
+    is_settled,
+    join_facts,
+    join_kinds,
+    scan_file,
+)
 from .rare import becomes_of, merged_counts
-from .rows import Block, FileRows, check_params, class_names, label_values
+from .rows import NUMBERS, FileRows, check_params, class_names, label_values
 
 SAMPLE_ROWS = 10_000
 _SHOWN = 5
 _MANY = 10_000  # different labels, after which no more are read
+_DELIMITER_ROWS = 50
+_MARKERS: Final = (
+    *NULL_VALUES,
+    *("?", "-", "--", "---", ".", "..", "*", "\\N", "None", "none", "nil", "NaT", "<NA>", "na"),
+    *("#DIV/0!", "#VALUE!", "#REF!", "#NULL!", "#NUM!", "n.a.", "N.A.", "Null", "Nan"),
+    *("missing", "Missing", "MISSING", "unknown", "Unknown", "UNKNOWN"),
+)
+"""Texts that usually stand for a missing value."""
 
 Role = Literal["feature", "label", "weight"]
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column that the examples will have, as far as the sampled rows tell.
+    """One column that the examples will have, as far as the rows looked at tell.
 
     Attributes:
       role: what it is used for.
-      kind: kind of its values in the source; Kind.NULL where the sample has none.
+      kind: kind of its values in the source; Kind.NULL where there is none.
       feature: the tf.Example feature it becomes; always bytes for the label, float for the weight.
       distinct: number of different values.
       missing: share of rows without a value, in [0, 1].
-      values: some values as text, the most frequent first.
+      values: some values as the source writes them, the most frequent first.
+      is_exact: `distinct` is not only how many were counted, and there are more.
+      is_unique: no value stands in two rows.
     """
 
     role: Role
@@ -42,6 +64,8 @@ class Column:
     distinct: int
     missing: float
     values: tuple[str, ...]
+    is_exact: bool = True
+    is_unique: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +81,7 @@ class DataInfo:
       class_counts: class -> rows, of all rows, the most frequent first; rare classes as the config
         has them.
       unlabelled: number of rows without a label, of all rows.
+      notes: what a user should know of the data; of `survey` only.
     """
 
     files: tuple[str, ...]
@@ -66,6 +91,7 @@ class DataInfo:
     columns: dict[str, Column]
     class_counts: dict[str, int]
     unlabelled: int
+    notes: tuple[Note, ...] = ()
 
     @property
     def n_classes(self) -> int:
@@ -111,12 +137,11 @@ def inspect(path: str, params: IngestParams, rows: int = SAMPLE_ROWS) -> DataInf
         check_scans(scans, file_format, params)
     if file_format == "parquet":
         _check_types_that_may_not_fit(files, params, kinds)
-    blocks = []
+    names = list(dict.fromkeys(name for scan in scans for name in scan.names))
+    facts = Facts(params, len(names), is_csv=file_format == "csv", everything=True)
     for reader, first_row, batch in samples:
         reader.kinds.update(kinds)
-        blocks.append(reader.convert(first_row, batch))
-    excluded = set(params.exclude)
-    names = dict.fromkeys(n for scan in scans for n in scan.names if n not in excluded)
+        reader.convert(first_row, batch, facts)
     unlabelled = counts.pop(None, 0)
     by_class = {name: count for name, count in counts.most_common() if name is not None}
     return DataInfo(
@@ -124,10 +149,49 @@ def inspect(path: str, params: IngestParams, rows: int = SAMPLE_ROWS) -> DataInf
         format=file_format,
         rows=found,
         sampled=sampled,
-        columns={n: _column(n, kinds, blocks, params) for n in names},
+        columns=_columns(names, kinds, facts.columns, sampled, params),
         unlabelled=unlabelled,
         class_counts=merged_counts(by_class, becomes_of(by_class, params)),
     )
+
+
+def survey(path: str, params: IngestParams) -> DataInfo:
+    """As `inspect`, but of all rows, read once or twice, with what there is to tell of them."""
+    check_params(params)
+    files = newest_files(path)
+    file_format = format_of(files, params.format)
+    scans = [scan_file(file, file_format, params, all_facts=True) for file in files]
+    check_scans(scans, file_format, params)
+    kinds = join_kinds(scans, file_format)
+    scans = [
+        scan
+        if is_settled(scan, kinds)
+        else scan_file(scan.path, file_format, params, kinds, all_facts=True)
+        for scan in scans
+    ]
+    counts: Counter[str] = Counter()
+    for scan in scans:
+        if scan.class_names:
+            rows = np.bincount(scan.parts["classes"], minlength=len(scan.class_names))
+            counts.update(dict(zip(scan.class_names, rows.tolist(), strict=True)))
+    check_class_count(len(counts), params.label)
+    names = list(dict.fromkeys(name for scan in scans for name in scan.names))
+    facts, found = join_facts(scans), sum(scan.rows for scan in scans)
+    return DataInfo(
+        files=tuple(files),
+        format=file_format,
+        rows=found,
+        sampled=found,
+        columns=_columns(names, kinds, facts, found, params),
+        unlabelled=sum(scan.unlabelled for scan in scans),
+        class_counts=dict(counts.most_common()),
+        notes=tuple(notes(facts, params.label)),
+    )
+
+
+def is_csv(path: str) -> bool:
+    """Whether the data files are CSV, by name or content."""
+    return format_of(newest_files(path)) == "csv"
 
 
 def _check_types_that_may_not_fit(
@@ -148,9 +212,124 @@ def _check_types_that_may_not_fit(
 
 
 def guess_delimiter(path: str) -> str:
-    """The delimiter of a CSV, by its header; a comma where nothing speaks for another."""
-    names = sources.column_names(newest_files(path)[0], "csv", "\x1f") or [""]
+    """The delimiter of a CSV: the one by which its first rows have most fields, all as many.
+
+    Where none does the header decides; a comma where nothing speaks for another.
+    """
+    file = newest_files(path)[0]
+    fields = {
+        d: row_widths(file, d, sources.MAX_LINE_BYTES, _DELIMITER_ROWS) for d in sources.DELIMITERS
+    }
+    even = {d: counts[0] for d, counts in fields.items() if len(set(counts)) == 1}
+    best = max(even, key=lambda d: even[d], default="")
+    if best and even[best] > 1:
+        return best
+    names = sources.column_names(file, "csv", "\x1f") or [""]
     return sources.other_delimiter(names) or ","
+
+
+@dataclass(frozen=True)
+class CellFormat:
+    """How the cells of CSV files seem to be written.
+
+    Attributes:
+      decimal, thousands: as in the config.
+      formatted: column -> a number that shows it; of those that are numbers only by it.
+      null_values: texts that are missing values in columns of numbers, dates or truth values and
+        that are not so by default: text -> cells.
+      in_text: column of text -> those of its texts that may mean a missing value.
+    """
+
+    decimal: str = "."
+    thousands: str | None = None
+    formatted: dict[str, str] = field(default_factory=dict)
+    null_values: dict[str, int] = field(default_factory=dict)
+    in_text: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def guess_cells(path: str, params: IngestParams) -> CellFormat:
+    """Guesses how the numbers and missing values of CSV files are written, from all rows.
+
+    The format is the one that makes most columns one of numbers; `params` says which it may be
+    where it names one. A text counts as missing by a list of usual ones, where a column is one of
+    numbers, dates or truth values but for it.
+    """
+    files = newest_files(path)
+    formats = _formats(params)
+    cells: dict[str, _Cells] = {}
+    for file in files:
+        header = sources.column_names(file, "csv", params.delimiter, params.max_line_bytes) or []
+        wanted = [n for n in header if n not in (params.label, *params.exclude)]
+        for batch in sources.read(file, "csv", params.delimiter, wanted):
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                cells.setdefault(name, _Cells(formats)).learn(column)
+    plain = formats[0]
+    needy = {name: c for name, c in cells.items() if c.kinds[plain] is Kind.TEXT}
+    # The first of the best: max keeps the order.
+    best = max(formats, key=lambda f: sum(c.kinds[f] in NUMBERS for c in cells.values()))
+    known = {name: c for name, c in cells.items() if c.kinds[best] not in (Kind.TEXT, Kind.NULL)}
+    markers: Counter[str] = Counter()
+    for column_cells in known.values():
+        markers.update(column_cells.markers)
+    return CellFormat(
+        decimal=best.decimal,
+        thousands=best.thousands,
+        formatted={n: c.example for n, c in needy.items() if n in known and c.example},
+        null_values={m: n for m, n in markers.items() if m not in NULL_VALUES},
+        in_text={
+            name: tuple(sorted(c.markers))
+            for name, c in cells.items()
+            if c.kinds[best] is Kind.TEXT and c.markers
+        },
+    )
+
+
+class _Cells:
+    """What a column's cells are in each of some formats, usual texts of missing values aside."""
+
+    def __init__(self, formats: Sequence[TextFormat]) -> None:
+        self.kinds = dict.fromkeys(formats, Kind.NULL)
+        self.markers: Counter[str] = Counter()
+        self.example = ""
+
+    def learn(self, column: pa.Array) -> None:
+        """Adds a block's cells, string [n]."""
+        first, *others = self.kinds
+        text = column.drop_null()
+        if not len(text):
+            return
+        trimmed = pc.utf8_trim_whitespace(text)
+        is_marker = pc.is_in(trimmed, value_set=pa.array([*_MARKERS]))
+        if pc.any(is_marker).as_py():
+            for pair in pc.value_counts(trimmed.filter(is_marker)).to_pylist():
+                self.markers[pair["values"]] += pair["counts"]
+            text = text.filter(pc.invert(is_marker))
+        self.kinds[first] = kind_of_text(text, self.kinds[first], first)
+        for other in others:
+            before = self.kinds[other]
+            # Digits alone are the same in every format.
+            if self.kinds[first] is Kind.INT and before in (Kind.NULL, Kind.INT):
+                self.kinds[other] = Kind.INT
+            elif before is not Kind.TEXT:
+                self.kinds[other] = kind_of_text(text, before, other)
+        if self.kinds[first] is Kind.TEXT and not self.example:
+            odd = text.filter(pc.match_substring_regex(text, r"\d[^\d]+\d"))
+            self.example = odd[0].as_py() if len(odd) else ""
+
+
+def _formats(params: IngestParams) -> list[TextFormat]:
+    """Formats to try, the plain one first, then the likelier one of two that read the same."""
+    wanted = params.model_fields_set
+    pairs = [(d, t) for d in ".," for t in (None, *THOUSANDS) if d != t]
+    # Where fields end with a semicolon, a comma is rather a decimal one.
+    first = [(",", None), (",", ".")] if params.delimiter == ";" else [(".", ",")]
+    pairs.sort(key=lambda pair: (pair != (".", None), pair not in first))
+    return [
+        TextFormat(decimal, thousands, NULL_VALUES)
+        for decimal, thousands in pairs
+        if (decimal == params.decimal or "decimal" not in wanted)
+        and (thousands == params.thousands or "thousands" not in wanted)
+    ]
 
 
 def _count_classes(
@@ -180,8 +359,7 @@ def _count_classes(
     unlabelled = found.pop(None, 0)
     values = pa.array(list(found))
     if file_format == "csv" and len(values):
-        kind = kind_of_text(values)
-        kind = Kind.TEXT if kind in (Kind.TIME, Kind.ZONED) else kind
+        kind = kind_of_label(values)
         values = typed(values, kind)
     names = class_names(values, kind, label, lambda _: files[0])
     check_class_count(len(found) if len(found) > _MANY else 0, label)
@@ -192,30 +370,38 @@ def _count_classes(
     return counts
 
 
-def _column(
-    name: str, kinds: Mapping[str, Kind], blocks: Sequence[Block], params: IngestParams
-) -> Column:
-    kind = kinds.get(name, Kind.NULL)
-    parts = [b.columns.column(name) for b in blocks if b.columns.schema.get_field_index(name) >= 0]
-    present = sum(
-        int((lengths(part) > 0).sum()) if is_list(part.type) else len(part) - part.null_count
-        for part in parts
-    )
-    counted = Counter(
-        value
-        for part in parts
-        for value in (part.flatten() if is_list(part.type) else part.drop_null()).to_pylist()
-    )
-    rows = sum(block.columns.num_rows for block in blocks)
+def _columns(
+    names: Sequence[str],
+    kinds: Mapping[str, Kind],
+    facts: Mapping[str, ColumnFacts],
+    rows: int,
+    params: IngestParams,
+) -> dict[str, Column]:
+    return {
+        name: _column(
+            name, kinds.get(name, Kind.NULL), facts.get(name, ColumnFacts()), rows, params
+        )
+        for name in names
+        if name not in params.exclude
+    }
+
+
+def _column(name: str, kind: Kind, facts: ColumnFacts, rows: int, params: IngestParams) -> Column:
     role: Role = "feature"
     feature = kind.feature
     if name == params.label:
         role, feature = "label", "bytes"
     elif name == params.weight:
         role, feature = "weight", "float"
-    values = tuple(_text(value) for value, _ in counted.most_common(_SHOWN))
-    return Column(role, kind, feature, len(counted), 1 - present / max(rows, 1), values)
-
-
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    distinct = facts.distinct
+    often = np.argsort(-distinct.rows, kind="stable")[:_SHOWN]
+    return Column(
+        role,
+        kind,
+        feature,
+        len(distinct.rows),
+        1 - facts.values / max(rows, 1),
+        tuple(distinct.texts[often]) if distinct.texts is not None else (),
+        distinct.is_exact,
+        bool(len(distinct.rows)) and facts.always_differs,
+    )

@@ -14,16 +14,20 @@ from ..hashing import joint_ids
 from ..names import GROUP_ID, ROW_ID, reserved_for
 from ..progress import say
 from . import sources
+from .facts import Facts
 from .files import Format, close_names, has_span
 from .kinds import (
+    LABEL_FORMAT,
     Kind,
     NanInList,
+    TextFormat,
     as_lists,
     exact_hash,
     feature,
     first_infinite,
     is_list,
     join,
+    kind_of_label,
     kind_of_text,
     kind_of_type,
     lengths,
@@ -31,7 +35,7 @@ from .kinds import (
 )
 from .params import IngestParams
 
-_NUMBERS = (Kind.BOOL, Kind.INT, Kind.FLOAT)
+NUMBERS = (Kind.BOOL, Kind.INT, Kind.FLOAT)
 _TIMES = (Kind.TIME, Kind.ZONED)
 _TELL_EVERY = 1_000_000  # rows
 _LOW_BITS = np.int64(0x7FFFFFFFFFFFFFFF)
@@ -130,7 +134,7 @@ def check_columns(where: str, names: Sequence[str], params: IngestParams) -> Non
       UserError: a name is empty, twice there or reserved, or one of `params` is missing, save
         those under `exclude`, which some files may lack.
     """
-    twice = [name for name, count in Counter(names).items() if count > 1]
+    twice = [n for n, count in Counter(names).items() if count > 1 and n not in params.exclude]
     if twice:
         raise UserError(f"{where}: duplicate column {twice[0]!r}; give each column its own name")
     if params.label not in names:
@@ -140,6 +144,7 @@ def check_columns(where: str, names: Sequence[str], params: IngestParams) -> Non
         raise UserError(f"data.label: no column {params.label!r} in {where}; {hint}")
     others = [("data.weight", params.weight), ("data.group_by", params.group_by)]
     others += [("data.order_by", params.order_by), *(("split.key", n) for n in params.split.key)]
+    others += [("data.column_null_values", name) for name in params.column_null_values]
     for path, name in others:
         if name is not None:
             check_name(where, names, path, name)
@@ -158,6 +163,15 @@ def check_columns(where: str, names: Sequence[str], params: IngestParams) -> Non
             )
     if not set(kept) - {params.label, params.weight}:
         raise UserError(f"{where}: no feature columns are left beside the label")
+
+
+def text_format(name: str, params: IngestParams) -> TextFormat:
+    """How the texts of a CSV's column are read."""
+    if name == params.label:
+        return LABEL_FORMAT
+    own = params.column_null_values.get(name)
+    markers = params.null_values if own is None else own
+    return TextFormat(params.decimal, params.thousands, markers, own is not None)
 
 
 def label_values(column: pa.Array, kind: Kind) -> pa.Array:
@@ -185,8 +199,8 @@ def class_names(
       at: says where a row is, for messages.
 
     Returns:
-      large_string [n]: integers and whole floats as '3', booleans as 'true' and 'false', text as
-      it is; null where the label is null or empty text.
+      large_string [n]: integers and whole floats as '3', booleans as 'true' and 'false', text
+      without the blanks around it; null where the label is null or blank.
 
     Raises:
       UserError: the values are no classes.
@@ -208,7 +222,7 @@ def class_names(
                     "class: regression is not supported; choose another label or bin this one"
                 )
             label = label.cast(pa.int64())
-        names = label.cast(pa.large_string())
+        names = pc.utf8_trim_whitespace(label.cast(pa.large_string()))
     except pa.ArrowInvalid as error:
         raise UserError(f"label column {name!r} ({at(0)} and on): {error}") from error
     empty = pc.equal(names, "").fill_null(False)
@@ -280,16 +294,19 @@ class FileRows:
                 continue
             known = self.kinds.get(name, Kind.NULL)
             if self._format == "csv":
-                self.kinds[name] = kind_of_text(column, known)
-                if name == self._params.label and self.kinds[name] in _TIMES:
-                    self.kinds[name] = Kind.TEXT
+                is_label = name == self._params.label
+                self.kinds[name] = (
+                    kind_of_label(column, known)
+                    if is_label
+                    else kind_of_text(column, known, text_format(name, self._params))
+                )
             else:
                 self.kinds[name] = self._declared(name, column, known)
             if column.null_count < len(column):
                 self.used.setdefault(name, set()).add(self.kinds[name])
 
-    def convert(self, first_row: int, batch: pa.RecordBatch) -> Block:
-        """Converts a batch that was learned, or whose kinds were given.
+    def convert(self, first_row: int, batch: pa.RecordBatch, facts: Facts | None = None) -> Block:
+        """Converts a batch that was learned, or whose kinds were given; `facts` learns its values.
 
         Raises:
           UserError: a value cannot be used: infinite, a bad label, weight or time.
@@ -298,6 +315,9 @@ class FileRows:
         passed_over = {params.label, *params.exclude}
         source = dict(self._read_columns(batch))
         columns = {name: self._typed(first_row, name, column) for name, column in source.items()}
+        if facts is not None:
+            for name in columns.keys() - set(params.exclude):
+                facts.learn(name, self.kinds.get(name, Kind.NULL), source[name], columns[name])
         features = [
             name
             for name in columns
@@ -308,7 +328,11 @@ class FileRows:
         if params.weight:
             weight = self._weight(first_row, weight, batch.num_rows)
         needed = {*values, *params.split.key, params.group_by}
-        hashed = {n: exact_hash(source[n], column) for n, column in columns.items() if n in needed}
+        hashed = {
+            name: exact_hash(source[name], column, text_format(name, params))
+            for name, column in columns.items()
+            if name in needed
+        }
         ids = content = joint_ids(((n, hashed[n]) for n in values), batch.num_rows)
         if key := [name for name in params.split.key if name in hashed]:
             known = np.any([hashed[name] != 0 for name in key], axis=0)
@@ -389,8 +413,10 @@ class FileRows:
     def _typed(self, first_row: int, name: str, column: pa.Array) -> pa.Array:
         kind = self.kinds.get(name, Kind.NULL)
         try:
-            is_label = name == self._params.label
-            result = label_values(column, kind) if is_label else typed(column, kind)
+            if name == self._params.label:
+                result = label_values(column, kind)
+            else:
+                result = typed(column, kind, text_format(name, self._params))
         except NanInList as error:
             raise UserError(
                 f"{self._at(first_row, error.args[0])}, column {name!r}: a NaN in a list of "
@@ -443,7 +469,7 @@ class FileRows:
         kind = self.kinds.get(name, Kind.NULL)
         if weight is None or kind is Kind.NULL:
             raise UserError(f"{wanted}; {self._at(first_row, 0)} has none")
-        if kind not in _NUMBERS or is_list(weight.type):
+        if kind not in NUMBERS or is_list(weight.type):
             found = "lists" if is_list(weight.type) else kind.value
             raise UserError(f"{wanted}; {self._path} holds {found} there")
         bad = pc.less(weight, 0).fill_null(True).to_numpy(zero_copy_only=False)

@@ -14,7 +14,7 @@ from .files import Format, is_gzip, open_arrow
 BLOCK_BYTES = 4 << 20
 MAX_LINE_BYTES = 64 << 20
 _BLOCK_CELLS = 1 << 21
-_DELIMITERS = ",;\t|"
+DELIMITERS = ",;\t|"
 
 forbid_pickled_types()  # here: no other module opens files that declare types of columns
 
@@ -67,8 +67,7 @@ def read(
         refused before it fills the memory.
 
     Yields:
-      Batches. From CSV every column is a string column, null where a field is empty or one of
-      pyarrow's default null markers (NA, N/A, NULL, NaN, nan, null, #N/A, ...); from Parquet
+      Batches. From CSV every column is a string column, null where a field is empty; from Parquet
       columns have the file's types; from TFRecord they are lists, null where a feature is absent.
 
     Raises:
@@ -85,7 +84,7 @@ def other_delimiter(names: list[str]) -> str | None:
     """The delimiter that a one-column header seems to have instead."""
     if len(names) != 1:
         return None
-    best = max(_DELIMITERS, key=names[0].count)
+    best = max(DELIMITERS, key=names[0].count)
     return best if best in names[0] else None
 
 
@@ -100,6 +99,7 @@ def _read_csv(
     convert = pa_csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.string()),
         strings_can_be_null=True,
+        null_values=[""],
         include_columns=columns or [],
     )
     # Of a wide table more, so that a block has some hundreds of rows: each costs by its columns.
@@ -131,7 +131,8 @@ class _parquet:
     def __enter__(self) -> pq.ParquetFile:
         self._raw = open_arrow(self._path)
         try:
-            return pq.ParquetFile(self._raw)
+            # Spark's and Impala's old times: nanoseconds would wrap beyond 2262.
+            return pq.ParquetFile(self._raw, coerce_int96_timestamp_unit="us")
         except Exception as error:  # of Python's types for columns, too, which are given file bytes
             self._raw.close()
             if "arrow.py_extension_type" in str(error):

@@ -1,0 +1,335 @@
+"""What cells mean: numbers as people write them, missing values, classes, far dates."""
+
+import csv
+import datetime
+import io
+import re
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from tfx_imbalance.components.errors import UserError
+from tfx_imbalance.components.example_gen import kinds, sources
+from tfx_imbalance.components.example_gen.kinds import Kind, TextFormat
+from tfx_imbalance.components.example_gen.params import NULL_VALUES, THOUSANDS, IngestParams
+
+YN = ("no", "yes")
+
+
+def csv_of(path, values, label=YN, rows=60):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow(["id", "v", "y"])
+        out.writerows([i, values[i % len(values)], label[i % len(label)]] for i in range(rows))
+    return path
+
+
+def read(values, text_format):
+    text = pa.array(values, pa.string())
+    kind = kinds.kind_of_text(text, Kind.NULL, text_format)
+    return kind, kinds.typed(text, kind, text_format).to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("decimal", "thousands", "values", "expected"),
+    [
+        (".", ",", ["46,156", "1,234,567", "12"], [46156, 1234567, 12]),
+        (".", ",", ["1,23,456.5", "7"], [123456.5, 7.0]),
+        (",", ".", ["1.234,5", "0,25", "-3"], [1234.5, 0.25, -3.0]),
+        (",", None, ["3,5", "1e3", ",5"], [3.5, 1000.0, 0.5]),
+        (".", " ", ["1 234", "12 345 678"], [1234, 12345678]),
+        (",", "\u202f", ["1\u202f234,5"], [1234.5]),
+        (".", "'", ["1'234.5"], [1234.5]),
+        (".", None, ["+5", "\u22127", " 3 "], [5, -7, 3]),
+        (".", ",", ["$1,200.50", "-$3", "$-4.5"], [1200.5, -3.0, -4.5]),
+        (",", ".", ["€ 3,5", "1.200 €"], [3.5, 1200.0]),
+        (".", None, ["12 %", "0.5%"], [12.0, 0.5]),
+        (".", ",", ["(1,000)", "250"], [-1000, 250]),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(decimal, thousands, values, expected):
+    kind, found = read(values, TextFormat(decimal, thousands))
+    assert kind in (Kind.INT, Kind.FLOAT)
+    assert found == expected
+    assert [type(v) for v in found] == [type(v) for v in expected]
+
+
+@pytest.mark.parametrize(
+    ("decimal", "thousands", "values"),
+    [
+        (".", None, ["46,156"]),
+        (".", ",", ["1,2,3"]),
+        (".", ",", ["46,15"]),
+        (",", None, ["3.5", "2,5"]),
+        (",", ".", ["3.14", "2,5"]),
+        (".", None, ["05.01.2024"]),
+        (".", None, ["5 5"]),
+        (".", None, ["--5"]),
+        (".", None, ["K1", "$"]),
+        (".", None, ["0x1F"]),
+    ],
+)
+def test_what_is_no_number_in_the_format_stays_text(decimal, thousands, values):
+    kind, found = read(values, TextFormat(decimal, thousands))
+    assert kind is Kind.TEXT
+    assert found == [v.encode() for v in values]
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    numbers=st.lists(
+        st.one_of(st.integers(-(10**12), 10**12), st.floats(-1e9, 1e9).map(lambda x: round(x, 3))),
+        min_size=1,
+        max_size=40,
+    ),
+    decimal=st.sampled_from(".,"),
+    thousands=st.sampled_from([None, *THOUSANDS]),
+    blanks=st.sampled_from(["", " ", "\t"]),
+)
+def test_formatted_numbers_are_what_pandas_reads(numbers, decimal, thousands, blanks):
+    if thousands == decimal:
+        return
+    swap = str.maketrans({",": thousands or "", ".": decimal})
+    texts = [blanks + f"{n:,}".translate(swap) + blanks for n in numbers]
+    ascii_thousands = thousands if thousands is None or thousands.isascii() else "'"
+    out = io.StringIO()
+    plain = [t.strip(" \t").replace(thousands or "'", ascii_thousands or "'") for t in texts]
+    csv.writer(out).writerows([["v"], *([t] for t in plain)])
+    how = {"thousands": ascii_thousands, "float_precision": "round_trip"}
+    peer = pd.read_csv(io.StringIO(out.getvalue()), decimal=decimal, **how)["v"]
+    _, found = read(texts, TextFormat(decimal, thousands))
+    assert found == pytest.approx(peer.tolist(), rel=1e-15)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    values=st.lists(
+        st.sampled_from(
+            ["1", "2.5", "1,000", "3,5", "1.234,5", "$5", "12%", "(7)", "?", "NA", " ", "nan", "x"]
+        ),
+        max_size=12,
+    ),
+    at=st.integers(0, 12),
+    text_format=st.builds(
+        TextFormat,
+        st.sampled_from(".,"),
+        st.sampled_from([None, " "]),
+        st.sampled_from([(), ("?",), ("?", "NA"), ("1",), ("nan",)]),
+        st.booleans(),
+    ),
+)
+def test_the_kind_of_a_whole_is_the_join_of_its_parts_in_any_format(values, at, text_format):
+    def kind(part):
+        return kinds.kind_of_text(pa.array(part, pa.string()), Kind.NULL, text_format)
+
+    whole = kind(values)
+    assert kinds.join(kind(values[:at]), kind(values[at:])) is whole
+    kinds.typed(pa.array(values, pa.string()), whole, text_format)
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "expected"),
+    [
+        (["1", "?", "3"], {"null_values": ("?",)}, [1, None, 3]),
+        (["1", " ? ", "3.5"], {"null_values": ("?",)}, [1.0, None, 3.5]),
+        (["1", "NA", " "], {}, [1, None, None]),
+        (["1", "NA", "3"], {"null_values": ()}, [b"1", b"NA", b"3"]),
+        (["1", "-999", "3"], {"null_values": ("-999",)}, [1, None, 3]),
+        (["1", "-999", "3"], {"null_values": [-999]}, [1, None, 3]),
+        (["1", "\u00a0", "\u00a03"], {}, [1, None, 3]),
+        (["true", "NULL", "-"], {"null_values": ("NULL", "-")}, [1, None, None]),
+        (["1970-01-02", "-", ""], {"null_values": ("-",)}, [86400, None, None]),
+        (["EU", "NA", ""], {}, [b"EU", b"NA", None]),
+        (["None", "null", "nan"], {}, [b"None", b"null", b"nan"]),
+        (["EU", " ", "?"], {"null_values": ("?",)}, [b"EU", b" ", b"?"]),
+        (["EU", "NA", "?"], {"column_null_values": {"v": ("?",)}}, [b"EU", b"NA", None]),
+        (["1", "NA", "?"], {"column_null_values": {"v": ("?", "NA")}}, [1, None, None]),
+    ],
+)
+def test_missing_values_are_those_that_the_config_names(
+    ingest, tmp_path, values, options, expected
+):
+    found = ingest(csv_of(tmp_path / "a.csv", values), **options).column("v")[:3]
+    assert found == expected
+    assert [type(v) for v in found] == [type(v) for v in expected]
+
+
+def test_text_is_what_pandas_reads(ingest, tmp_path):
+    values = [*NULL_VALUES, "None", "?", " a", "a ", "x,y", "", 'q"q', "-"]
+    path = csv_of(tmp_path / "a.csv", values)
+    peer = pd.read_csv(path, dtype=str, keep_default_na=False)["v"]
+    found = ingest(path).column("v")
+    assert [(v or b"").decode() for v in found] == peer.tolist()
+
+
+def test_a_file_of_null_values_alone_is_text_beside_one_of_text(ingest, tmp_path):
+    (tmp_path / "d").mkdir()
+    csv_of(tmp_path / "d" / "a.csv", ["NA"])
+    csv_of(tmp_path / "d" / "b.csv", ["EU", "x"])
+    assert set(ingest(tmp_path / "d").column("v")) == {b"NA", b"EU", b"x"}
+    csv_of(tmp_path / "d" / "b.csv", ["1", "2"])
+    assert set(ingest(tmp_path / "d").column("v")) == {None, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (("EU", "NA"), ["EU", "NA"]),
+        (("None", "null"), ["None", "null"]),
+        (("0", "nan"), ["0", "nan"]),
+        (("1,000", "2"), ["1,000", "2"]),
+        ((" no", "no", " yes", "yes"), ["no", "yes"]),
+        (("no\u00a0", "no", "yes"), ["no", "yes"]),
+    ],
+)
+def test_every_text_but_the_empty_one_is_a_class(ingest, tmp_path, labels, classes):
+    path = csv_of(tmp_path / "a.csv", ["1", "2.5", "7"], labels)
+    options = {"null_values": ("NA", "EU", "0"), "thousands": ","}
+    assert ingest(path, **options).summary.classes == classes
+
+
+def test_a_blank_label_is_none(ingest, tmp_path):
+    path = csv_of(tmp_path / "a.csv", ["1", "2"], ("no", "yes", " "))
+    assert ingest(path, unlabelled="drop").summary.unlabelled == 20
+
+
+def test_blanks_in_a_label_are_told(ingest, tmp_path):
+    path = csv_of(tmp_path / "a.csv", ["1", "2"], (" no", "no", "yes", "yes\t"))
+    (note,) = ingest(path).summary.notes
+    assert (note.name, note.column) == ("blanks_in_label", "y")
+    assert "' no', 'yes\\t' are the classes 'no', 'yes'" in note.message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"decimal": ",", "thousands": ","}, "thousands: ',' is decimal already"),
+        ({"column_null_values": {"y": ("?",)}}, "every text but the empty one is a class"),
+        ({"thousands": "_"}, "Input should be"),
+        ({"null_values": ["?", None]}, "in quotes"),
+        ({"column_null_values": {"v": [True]}}, "in quotes"),
+    ],
+)
+def test_formats_that_contradict_themselves_are_refused(options, message):
+    with pytest.raises(ValidationError, match=message):
+        IngestParams(label="y", **options)
+
+
+def test_null_values_of_a_column_that_is_not_there_are_refused(ingest, tmp_path):
+    path = csv_of(tmp_path / "a.csv", ["1", "2"])
+    with pytest.raises(UserError, match=r"data\.column_null_values: no column 'V'"):
+        ingest(path, column_null_values={"V": ("?",)})
+
+
+FAR = ["9999-12-31", "0001-01-01", "1500-03-04", "2300-01-01", "1969-12-31"]
+
+
+def seconds(day):
+    date = datetime.datetime.fromisoformat(day)
+    return (date - datetime.datetime(1970, 1, 1)) // datetime.timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("form", ["csv", "s", "ms", "us", "date32", "date64"])
+def test_dates_of_any_year_are_read(ingest, tmp_path, form):
+    days = [FAR[i % 5] for i in range(60)]
+    labels = [YN[i % 2] for i in range(60)]
+    if form == "csv":
+        path = csv_of(tmp_path / "a.csv", FAR)
+    else:
+        dates = pa.array([datetime.date.fromisoformat(d) for d in days])
+        cast = dates.cast(getattr(pa, form)() if form.startswith("date") else pa.timestamp(form))
+        path = tmp_path / "a.parquet"
+        pq.write_table(pa.table({"v": cast, "i": list(range(60)), "y": labels}), path)
+    assert ingest(path).column("v") == [seconds(day) for day in days]
+
+
+def test_times_of_spark_are_read(ingest, tmp_path):
+    days = [FAR[i % 5] for i in range(60)]
+    times = pa.array([datetime.datetime.fromisoformat(day) for day in days], pa.timestamp("us"))
+    table = pa.table({"v": times, "i": list(range(60)), "y": [YN[i % 2] for i in range(60)]})
+    pq.write_table(table, tmp_path / "a.parquet", use_deprecated_int96_timestamps=True)
+    stored = pq.read_table(tmp_path / "a.parquet", coerce_int96_timestamp_unit="us")["v"]
+    assert ingest(tmp_path / "a.parquet").column("v") == [
+        int(np.floor(v / 1_000_000)) for v in stored.cast(pa.int64()).to_pylist()
+    ]
+
+
+def test_a_time_beyond_microseconds_is_told(ingest, tmp_path):
+    far = pa.array([10**14 + i for i in range(60)], pa.int64()).cast(pa.timestamp("s"))
+    table = pa.table({"v": far, "y": [YN[i % 2] for i in range(60)]})
+    pq.write_table(table, tmp_path / "a.parquet", version="2.6")
+    with pytest.raises(UserError, match="column 'v'"):
+        ingest(tmp_path / "a.parquet")
+
+
+def test_seconds_keep_every_digit():
+    micro = [253402300799_999_999, -1, -1_000_001, 2**62 + 1]
+    found = kinds.feature(pa.array([*micro, None]), Kind.TIME).to_pylist()
+    assert found == [*(m // 1_000_000 for m in micro), None]
+
+
+def notes_of(found, name):
+    return [note for note in found.summary.notes if note.name == name]
+
+
+def test_a_column_that_looks_like_numbers_is_told(ingest, tmp_path):
+    values = [*map(str, range(38)), "n.a.", "?"]
+    (note,) = notes_of(ingest(csv_of(tmp_path / "a.csv", values, rows=80)), "numbers_as_text")
+    assert note.column == "v"
+    assert "95.0% of its values look like numbers" in note.message
+    assert "'?', 'n.a.'" in note.message
+    assert "data.null_values" in note.message
+    values = [f"{i},156" for i in range(40)]
+    (note,) = notes_of(ingest(csv_of(tmp_path / "a.csv", values, rows=80)), "numbers_as_text")
+    assert "100.0%" in note.message
+    assert "'0,156', '1,156', '10,156' set data.decimal and data.thousands" in note.message
+    mixed = ["a", "b", "1"]
+    assert not ingest(csv_of(tmp_path / "a.csv", mixed, rows=80)).summary.notes
+
+
+def test_free_text_is_told(ingest, tmp_path):
+    values = [f"word {i} of many" for i in range(200)]
+    (note,) = notes_of(ingest(csv_of(tmp_path / "a.csv", values, rows=400)), "free_text")
+    assert note.column == "v"
+    assert "preprocessing.fn" in note.message
+    assert not ingest(csv_of(tmp_path / "a.csv", values[:60], rows=400)).summary.notes
+
+
+def test_what_float32_loses_is_told(ingest, tmp_path):
+    values = [f"{1_700_000_000 + i}.5" for i in range(300)]
+    exact = {np.float32(v) for v in values}
+    (note,) = ingest(csv_of(tmp_path / "a.csv", values, rows=600)).summary.notes
+    assert (note.name, note.column) == ("float32_loss", "v")
+    assert f"300 distinct numbers, of which {len(exact)} are left" in note.message
+    ids = [f"202311010000000{i:05}" for i in range(294)]
+    (note,) = ingest(csv_of(tmp_path / "a.csv", ids, rows=600)).summary.notes
+    assert "294 distinct numbers, of which 1 are left" in note.message
+    fine = [f"{i / 7}" for i in range(300)]
+    assert not ingest(csv_of(tmp_path / "a.csv", fine, rows=600)).summary.notes
+    whole = [str(1_700_000_000 + i) for i in range(300)]
+    assert not ingest(csv_of(tmp_path / "a.csv", whole, rows=600)).summary.notes
+
+
+@pytest.mark.parametrize("step", [1e-5, 1e-9])
+def test_notes_on_many_values_depend_on_no_order(ingest, tmp_path, monkeypatch, step):
+    monkeypatch.setattr(sources, "BLOCK_BYTES", 1 << 14)
+    values = [repr(1000 + i * step) for i in range(9_000)]
+    kept = len({np.float32(v) for v in values}) / 9_000
+    told = []
+    for seed in (0, 1):
+        np.random.default_rng(seed).shuffle(values)
+        told.append(ingest(csv_of(tmp_path / "a.csv", values, rows=9_000)).summary.notes)
+    assert told[0] == told[1]
+    (tmp_path / "d").mkdir()
+    for i, name in enumerate(("b", "a")):
+        csv_of(tmp_path / "d" / f"{name}.csv", values[i::2], rows=4_500)
+    assert ingest(tmp_path / "d").summary.notes == told[0]
+    (note,) = told[0]
+    share = re.search(r"more than 2,0\d\d distinct numbers, of which ([0-9.]+)% are", note.message)
+    assert float(share[1]) / 100 == pytest.approx(kept, rel=0.1, abs=1e-3)
