@@ -80,9 +80,9 @@ def number_figures(values: Sequence[tf.Tensor], present: tf.Tensor, *, by_rank: 
         name="number_figures",
     )
     table = outputs[len(values)]
-    figures = Figures(
-        list(outputs[: len(values)]), *tf.unstack(table[:4]), table[4] > 0, table[5] > 0
-    )
+    mean, std, width, plain_mean = tf.unstack(table[:4])
+    least = list(outputs[: len(values)])
+    figures = Figures(least, mean, std, width, plain_mean, table[4] > 0, table[5] > 0)
     if not by_rank:
         return figures
     knots, ranks = tf.unstack(outputs[-1])
@@ -193,7 +193,7 @@ class _Summary(NamedTuple):
 
     Attributes:
       rows: how many.
-      count: int64 [k], values.
+      counts: int64 [k], values.
       least: int64 or float64 [k]; 0 without a value, as is all that follows.
       most: likewise.
       mean: float64 [k], above `least`.
@@ -202,7 +202,7 @@ class _Summary(NamedTuple):
     """
 
     rows: int
-    count: np.ndarray
+    counts: np.ndarray
     least: np.ndarray
     most: np.ndarray
     mean: np.ndarray
@@ -231,15 +231,15 @@ def summary(values: np.ndarray, present: np.ndarray, by_rank: bool) -> _Summary:
 
 def merge(a: _Summary, b: _Summary) -> _Summary:
     """Of the rows of both: moments by Chan, Golub and LeVeque (1979)."""
-    in_a, in_b = a.count > 0, b.count > 0
+    in_a, in_b = a.counts > 0, b.counts > 0
     least = np.where(in_a & in_b, np.minimum(a.least, b.least), np.where(in_a, a.least, b.least))
     most = np.where(in_a & in_b, np.maximum(a.most, b.most), np.where(in_a, a.most, b.most))
-    means = [np.where(s.count > 0, s.mean + _minus(s.least, least), 0.0) for s in (a, b)]
-    count = a.count + b.count
-    share = b.count / np.maximum(count, 1)
+    means = [np.where(s.counts > 0, s.mean + _minus(s.least, least), 0.0) for s in (a, b)]
+    count = a.counts + b.counts
+    share = b.counts / np.maximum(count, 1)
     apart = np.where(in_a & in_b, means[1] - means[0], 0.0)
     mean = np.where(in_a, means[0] + apart * share, means[1])
-    squares = a.squares + b.squares + apart**2 * a.count * share
+    squares = a.squares + b.squares + apart**2 * a.counts * share
     tallies = tuple(
         _tally(
             np.concatenate([x.keys, y.keys]),
@@ -325,11 +325,11 @@ def _table(part: _Summary) -> np.ndarray:
     return np.stack(
         [
             part.mean,
-            np.sqrt(part.squares / np.maximum(part.count, 1)),
+            np.sqrt(part.squares / np.maximum(part.counts, 1)),
             _minus(part.most, part.least),
             part.mean + least,
             whole & (np.maximum(np.abs(least), np.abs(most)) > EXACT_FLOAT32),
-            (part.count > 0) & (part.count < part.rows),
+            (part.counts > 0) & (part.counts < part.rows),
             np.zeros_like(part.mean),
         ]
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from pydantic import ValidationError
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
@@ -61,7 +62,7 @@ def examine(
     classes: list[str],
     records: Sequence[bytes] = (),
     schema: schema_pb2.Schema | None = None,
-    others: Iterable[Sequence[bytes]] = (),
+    others: Iterable[Sequence[bytes] | np.ndarray] = (),
 ) -> ChampionInfo:
     """What the pushed folder says of itself, and whether today's model can be compared with it.
 
@@ -144,7 +145,8 @@ def _other_columns(folder: str, schema: schema_pb2.Schema, records: Sequence[byt
             continue
         if name not in now:
             return f"was trained on column {name!r} ({_HELD[then]}), which the data do not have"
-        if now[name] in _HELD and now[name] != then:
+        # A number is read as either kind of number.
+        if now[name] in _HELD and (now[name] == schema_pb2.BYTES) != (then == schema_pb2.BYTES):
             example = _example(name, records)
             return (
                 f"was trained on column {name!r} as {_HELD[then]}, which now holds "
@@ -171,7 +173,7 @@ def _example(name: str, records: Sequence[bytes]) -> str:
 
 
 def _cannot_score(
-    folder: str, records: Sequence[bytes], others: Iterable[Sequence[bytes]]
+    folder: str, records: Sequence[bytes], others: Iterable[Sequence[bytes] | np.ndarray]
 ) -> str | None:
     """Why the model cannot score the records, such as a column that is gone; None where it can."""
     try:

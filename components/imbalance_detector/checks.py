@@ -72,7 +72,7 @@ def required_values(
             if lacking := dataset.num_examples - some:
                 rows = "row" if lacking == 1 else "rows"
                 found.append(f"column {feature.name!r} has none in {lacking:,} {rows} of {split}")
-            elif some and not common.min_num_values == common.max_num_values == values:
+            elif common and some and not common.min_num_values == common.max_num_values == values:
                 most = f"{common.min_num_values} to {common.max_num_values}"
                 found.append(f"column {feature.name!r} has {most} values a row in {split}")
     message = (

@@ -39,7 +39,7 @@ def test_figures_are_those_of_numpy_in_any_order_of_batches(column, random):
     seen = values[present]
     for order in itertools.islice(itertools.permutations(range(4)), 0, 24, 7):
         done = of_batches(values, present, cuts, order)
-        assert done.rows == len(values) and done.count[0] == len(seen)
+        assert done.rows == len(values) and done.counts[0] == len(seen)
         if not len(seen):
             assert done.least[0] == done.most[0] == done.mean[0] == done.squares[0] == 0
             continue
@@ -107,6 +107,6 @@ def test_a_combine_function_takes_batches_of_several_matrices():
     integers, decimals = combine.extract_output(merged)
     for j, part in enumerate((whole[:, 0], whole[:, 1])):
         assert integers.least[j] == part[present[:, j]].min()
-    assert decimals.count.tolist() == [present[:, 2].sum()]
+    assert decimals.counts.tolist() == [present[:, 2].sum()]
     seen = decimal[present[:, 2], 0]
     assert decimals.mean[0] + decimals.least[0] == pytest.approx(seen.mean())
