@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 import apache_beam as beam
 import numpy as np
@@ -29,11 +30,12 @@ from scipy.stats import chi2
 from benchmarks.claims import Claim
 from tfx_imbalance.components import example_encoder, examples_io, hashing, tfrecord
 from tfx_imbalance.components.names import ROW_COPY, ROW_ID, SYNTHETIC_BASE
+from tfx_imbalance.components.rebalancer import rebalance
 from tfx_imbalance.components.rebalancer.copies import copies_of
 from tfx_imbalance.components.rebalancer.features import Features
 from tfx_imbalance.components.rebalancer.in_memory import resample
 from tfx_imbalance.components.rebalancer.params import RebalanceParams
-from tfx_imbalance.components.rebalancer.rebalance import rebalance
+from tfx_imbalance.components.rebalancer.plan import Way
 
 SEEDS = 200
 LEAST, MOST = 0.0005, 0.9995
@@ -43,8 +45,7 @@ SCATTERED = 200
 CLASSES = ("no", "yes")
 SHRINKING = ("under", "both", "downsample_upweight")
 GROWING = ("over", "smote", "rose", "kmeans_smote")
-ENGINES = {"Beam": None, "Beam, streaming": 3.0, "Beam, by cells": 0.6}
-"""Engine -> memory limit, in sizes of the class of kinds."""
+ENGINES: dict[str, Way] = {"Beam": "place", "Beam, streaming": "stream", "Beam, by cells": "cells"}
 
 
 class Kinds(NamedTuple):
@@ -194,20 +195,21 @@ def on_beam(
 
     def choose(seed: int) -> np.ndarray:
         params = params_of(method, data, seed).model_copy(update={"provenance": True})
-        if limit := ENGINES[engine]:
-            update = {"memory_limit_mb": limit * 8 * len(data.of) / 2**20, "exact_rows": 100}
-            params = params.model_copy(update=update)
+        if engine == "Beam, by cells":
+            params = params.model_copy(update={"exact_rows": 100})
         out = folder / "out"
-        rebalance(
-            lambda: beam.Pipeline(runner=FnApiRunner()),
-            files,
-            str(out),
-            label="y",
-            classes=CLASSES,
-            features=Features({"a": "float", "b": "float"}),
-            params=params,
-            counts=counts,
-        )
+        # The data are small: the engine that they would not need is chosen for them.
+        with mock.patch.object(rebalance, "way", lambda *_: ENGINES[engine]):
+            rebalance.rebalance(
+                lambda: beam.Pipeline(runner=FnApiRunner()),
+                files,
+                str(out),
+                label="y",
+                classes=CLASSES,
+                features=Features({"a": "float", "b": "float"}),
+                params=params,
+                counts=counts,
+            )
         name = ROW_ID if method in (*SHRINKING, "over") else SYNTHETIC_BASE
         written = [str(path) for path in out.iterdir()]
         found = np.concatenate(

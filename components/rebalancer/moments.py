@@ -23,11 +23,14 @@ class Moments(NamedTuple):
 
     @classmethod
     def of(cls, matrix: np.ndarray) -> "Moments":
-        """Of float32 or float64 [n, d], n < 2**29; what float32 cannot hold is nothing."""
+        """Of float32 or float64 [n, d] within float32's range, n < 2**29.
+
+        What of a float64 lies below float32's smallest number counts as nothing.
+        """
         values = matrix.astype(np.float64)
-        # A float64 is the sum of up to three float32, whose products are exact.
+        # A float64 is the sum of at most three float32, whose products are exact.
         parts = []
-        while values.any():
+        for _ in range(1 if matrix.dtype == np.float32 else 3):
             parts.append(values.astype(np.float32).astype(np.float64))
             values = values - parts[-1]
         none = (0,) * matrix.shape[1]

@@ -44,7 +44,6 @@ PAGE = (Path(__file__).parents[3] / "docs" / "rebalancing.md").read_text(encodin
 
 BY_DESIGN = {
     ("SMOTENC", "check_samplers_string"): "its one column is a category; imbalanced-learn skips it",
-    ("SMOTEENN", "check_samplers_fit"): "of noise nothing would be left of a class: refused",
 }
 CASES = {
     "over": (lambda: estimators.RandomOverSampler(random_state=3), {}),

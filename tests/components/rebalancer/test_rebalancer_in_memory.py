@@ -483,7 +483,7 @@ def test_y_comes_back_as_it_came(method):
         ([False, True], ["false", "true"]),
         (pd.array([False, True], "boolean"), ["false", "true"]),
         (np.array([False, "x"], object), ["false", "x"]),
-        (["b", "yes "], ["b", "yes "]),
+        (["b", "yes "], ["b", "yes"]),
     ],
 )
 def test_classes_are_named_as_in_the_pipeline(values, names, tmp_path):

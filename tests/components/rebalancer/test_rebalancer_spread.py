@@ -232,25 +232,27 @@ def test_a_class_of_many_equal_rows_is_spread(by_cells, kit):
 
 def test_cells_that_do_not_fit_are_told(records, by_cells):
     params = params_of(memory_limit_mb=0.001)
-    with pytest.raises(UserError, match=r"^rebalance.memory_limit_mb: 0.001 MB do .* of class yes"):
+    with pytest.raises(
+        UserError, match=r"^rebalance.memory_limit_mb: 0.001 MB do .* of class (yes|perhaps)"
+    ):
         by_cells(records, params)
 
 
 def test_without_counts_one_place_has_to_do(records, by_cells):
-    with pytest.raises(UserError, match=r"^rebalance.memory_limit_mb: 0.02 MB do .*give `counts`"):
+    with pytest.raises(UserError, match=r"^rebalance.memory_limit_mb: 0.045 MB do .*give `counts`"):
         by_cells(records, params_of(), counts=None)
 
 
 @pytest.mark.parametrize(
     ("method", "rows", "limit", "told"),
     [
-        # 2**18 rows of 1 + 1 + 2 values of 4 bytes are 4 MB.
-        ("smote", [2**19, 2**17, 2**17], 4, False),
-        ("smote", [2**19, 2**17, 2**17 + 1], 4, True),
-        ("smote_nc", [2**19, 2**17, 2**17], 5, True),
-        ("smote_enn", [2**16, 2**16, 2**17], 4, False),
-        ("smote_enn", [2**16, 2**16, 2**17 + 1], 4, True),
-        ("edited_nearest_neighbours", [2**16, 2**16, 2**17 + 1], 4, True),
+        # 2**18 rows of 1 + 1 + 2 values are 8 MB: with an integer among them each has 8 bytes.
+        ("smote", [2**19, 2**17, 2**17], 8, False),
+        ("smote", [2**19, 2**17, 2**17 + 1], 8, True),
+        ("smote_nc", [2**19, 2**17, 2**17], 8, True),
+        ("smote_enn", [2**16, 2**16, 2**17], 8, False),
+        ("smote_enn", [2**16, 2**16, 2**17 + 1], 8, True),
+        ("edited_nearest_neighbours", [2**16, 2**16, 2**17 + 1], 8, True),
         ("rose", [2**19, 2**18, 2**18], 1, False),
         ("over", [2**19, 2**18, 2**18], 1, False),
     ],

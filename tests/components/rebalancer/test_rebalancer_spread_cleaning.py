@@ -40,7 +40,7 @@ METHODS = {
     "smote_enn": {"method": "smote_enn", "sampling_strategy": GROW, "kind_sel": "mode"},
 }
 # The union of SMOTE's rows and the others is searched in cells; each growing class is one cell.
-CELLS = {"exact_rows": 400, "memory_limit_mb": 0.015, "recall": 0.9}
+CELLS = {"exact_rows": 400, "memory_limit_mb": 0.03, "recall": 0.9}
 
 
 def params_of(name, **changed):
@@ -157,7 +157,8 @@ def by_search(source, params, kit):
         gone = votes.argmax(axis=1) != codes
     stays = np.empty(len(codes), bool)
     stays[order] = ~(gone & np.isin(codes, cleaned))
-    key = list(zip(real.ids.tolist(), real.codes.tolist(), strict=True))
+    content = real.columns["_row_id"]
+    key = list(zip(content.tolist(), real.codes.tolist(), strict=True))
     kept = Counter(key[i] for i in np.flatnonzero(stays[: len(real.ids)]))
     rows = Counter()
     if made:
@@ -228,8 +229,8 @@ def test_the_worse_recall_is_told_where_both_searches_are_in_cells(records, reba
     params = params_of("smote_tomek", **CELLS, sampling_strategy={"yes": 950})
     smote = params.model_copy(update={"method": "smote"})
     (_, one), (_, both) = (rebalanced(records, made, "cells") for made in (smote, params))
-    assert one.recall["yes"] < both.recall["no"] == both.recall["perhaps"]
-    assert both.recall["yes"] == one.recall["yes"]
+    assert both.recall["no"] == both.recall["perhaps"] != one.recall["yes"]
+    assert both.recall["yes"] == min(one.recall["yes"], both.recall["no"])
 
 
 @pytest.mark.parametrize("name", ["tomek", "smote_enn"])
