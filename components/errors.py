@@ -1,12 +1,16 @@
 """Errors that are the user's or the data's, told in one line without a traceback."""
 
 import re
+from typing import TYPE_CHECKING
 
 
 class ImbalanceError(Exception):
     """Base of the errors whose message is meant for the user as it stands."""
 
     exit_code = 1
+    if not TYPE_CHECKING:
+        # TensorFlow raises anew, by their type, only errors that are made as Exception is.
+        __init__ = Exception.__init__
 
 
 class UserError(ImbalanceError, ValueError):

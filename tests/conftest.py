@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tfx_imbalance.components import masking
+
 # On CI a property is tried on the same examples every time; elsewhere on new ones.
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("dev", deadline=None)
@@ -21,3 +23,12 @@ def _no_handler_stays() -> Iterator[None]:
     for handler in set(logging.root.handlers) - before:
         logging.root.removeHandler(handler)
     logging.root.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_is_remembered() -> Iterator[None]:
+    """What a test's config holds as a secret is masked in that test only."""
+    before = set(masking._known)
+    yield
+    masking._known.clear()
+    masking._known.update(before)
