@@ -21,7 +21,7 @@ demo-flink: setup  ## run the demo's Beam nodes on a Flink cluster of two TaskMa
 	@scripts/flink.sh run $(CONFIG)
 
 test: setup  ## run the tests, all but the slow ones
-	@$(PYTHON_BIN) -m pytest -q
+	@$(PYTHON_BIN) -m pytest -q -n 2 --dist loadfile
 
 test-all: setup  ## run all tests
 	@$(PYTHON_BIN) -m pytest -q -m ""

@@ -171,7 +171,7 @@ def test_copies_part_in_folds_where_the_split_let_them(tmp_path: Path) -> None:
     ]
     write_records(tmp_path / "data-0.gz", [example(row) for row in raw])
     files = [str(tmp_path / "data-0.gz")]
-    order = np.lexsort((np.arange(100) // 2, labels, np.arange(100) % 2))
+    order = np.lexsort((labels, np.arange(100) // 2, np.arange(100) % 2))
     rows = SimpleNamespace(labels=labels[order].astype(int))
     together = reading.identities(files, rows, "y", CLASSES, True)
     assert sorted(set(together.tolist())) == [0, 1]
