@@ -26,9 +26,6 @@ def _no_handler_stays() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_secret_is_remembered() -> Iterator[None]:
-    """What a test's config holds as a secret is masked in that test only."""
-    before = set(masking._known)
-    yield
+def _no_secret_is_remembered() -> None:
+    """What another test's config holds as a secret is not masked in this one."""
     masking._known.clear()
-    masking._known.update(before)

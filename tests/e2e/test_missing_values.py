@@ -11,7 +11,7 @@ import tensorflow as tf
 from tests.e2e.workbench import Workbench, rows
 from tfx_imbalance.pipeline import cli
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 MakeWorkbench = Callable[..., Workbench]
 N, TRAIN, VAL = 3_000, 2_100, 450

@@ -282,7 +282,7 @@ TEXTS = st.text(
 
 
 @settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     names=st.lists(TEXTS.map(lambda t: f"n{t}n"), min_size=2, max_size=2, unique=True),

@@ -63,7 +63,7 @@ def test_what_is_written_does_not_depend_on_where_rows_stand(rows, files, seed, 
     assert all(sorted(n) == list(range(len(n))) for n in numbers.values())
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(
     rows=st.lists(st.tuples(SOME, SOME, SOME, SOME, SOME, SOME), min_size=1, max_size=80),
     cuts=st.lists(st.integers(0, 80), max_size=3),
