@@ -205,8 +205,11 @@ def init(
     ] = None,
 ) -> None:
     """Look at all rows of DATA and write a commented config for it."""
+    from .console import QUIET_ENVIRONMENT
     from .init import write_config
 
+    os.environ.update({**QUIET_ENVIRONMENT, **os.environ})  # TensorFlow reads TFRecord
+    warnings.simplefilter("ignore")  # of the libraries that it loads
     path = write_config(
         data,
         label,

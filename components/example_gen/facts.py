@@ -83,6 +83,7 @@ class ColumnFacts:
       numbers: values that look like a number, of a column of text.
       formatted: some of those that Arrow does not read as they are, sorted.
       others: some of the texts that look like none, sorted.
+      broken: rows with a text that has a line break.
       spaced: some of a label's texts that have blanks around, sorted.
       is_parsed: its values were read from a CSV's text.
     """
@@ -94,6 +95,7 @@ class ColumnFacts:
     numbers: int = 0
     formatted: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    broken: int = 0
     spaced: list[str] = field(default_factory=list)
     is_parsed: bool = False
 
@@ -104,6 +106,7 @@ class ColumnFacts:
         self.rows += other.rows
         self.values += other.values
         self.numbers += other.numbers
+        self.broken += other.broken
         self.distinct.limit = min(self.distinct.limit, other.distinct.limit)
         self.distinct.add(other.distinct.words, other.distinct.rows, other.distinct.texts)
         for name in ("formatted", "others", "spaced"):
@@ -183,7 +186,7 @@ class Facts:
             texts[chosen] = _texts(source.take(pa.array(chosen)), kind)
         facts.distinct.add(words, rows.astype(np.int64), texts)
         if kind is Kind.TEXT and is_feature:
-            _learn_numbers(facts, column, rows)
+            _learn_texts(facts, column, rows)
 
     def _learn_label(self, name: str, column: pa.Array) -> None:
         if pa.types.is_large_binary(column.type):
@@ -222,6 +225,8 @@ def _blanks(name: str, column: ColumnFacts) -> Note:
 
 
 def _of_text(name: str, column: ColumnFacts) -> Iterable[Note]:
+    if column.broken:
+        yield _line_breaks(name, column)
     if column.numbers >= _NEARLY_ALL * column.values > 0:
         yield Note(
             name="numbers_as_text",
@@ -241,6 +246,17 @@ def _of_text(name: str, column: ColumnFacts) -> Iterable[Note]:
             "out-of-vocabulary id of them all: list the column under data.exclude, or make "
             "features of it by preprocessing.fn",
         )
+
+
+def _line_breaks(name: str, column: ColumnFacts) -> Note:
+    return Note(
+        name="line_breaks",
+        column=name,
+        message=f"column {name!r}: {_share(column.broken, column.values)} of its values have a "
+        "line break; by default preprocessing makes one out-of-vocabulary id of them all: replace "
+        "the line breaks, list the column under data.exclude, or make features of it by "
+        "preprocessing.fn",
+    )
 
 
 def _why_text(column: ColumnFacts) -> str:
@@ -272,11 +288,12 @@ def _lost(name: str, had: int, left: int, *, exact: bool) -> Note:
     )
 
 
-def _learn_numbers(facts: ColumnFacts, texts: pa.Array, rows: np.ndarray) -> None:
+def _learn_texts(facts: ColumnFacts, texts: pa.Array, rows: np.ndarray) -> None:
     try:
         texts = texts.cast(pa.large_string())
     except pa.ArrowInvalid:  # not UTF-8
         return
+    facts.broken += int(rows[np.asarray(pc.match_substring_regex(texts, r"[\n\r]"))].sum())
     looks = np.asarray(pc.match_substring_regex(texts, LOOKS_LIKE_A_NUMBER))
     facts.numbers += int(rows[looks].sum())
     if looks.any():

@@ -301,6 +301,13 @@ def test_free_text_is_told(ingest, tmp_path):
     assert not ingest(csv_of(tmp_path / "a.csv", values[:60], rows=400)).summary.notes
 
 
+def test_texts_with_line_breaks_are_told(ingest, tmp_path):
+    values = [f'"kind {i}\nsecond line"' for i in range(6)] + ["kind 6", "kind 7"]
+    (note,) = ingest(csv_of(tmp_path / "a.csv", values, rows=80)).summary.notes
+    assert (note.name, note.column) == ("line_breaks", "v")
+    assert "75.0% of its values have a line break" in note.message
+
+
 def test_what_float32_loses_is_told(ingest, tmp_path):
     values = [f"{1_700_000_000 + i}.5" for i in range(300)]
     exact = {np.float32(v) for v in values}
