@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 FOREIGN = """
 import sys
 
+import tensorflow as tf
 import tensorflow_transform as tft
 from tfx import v1 as tfx
 from tfx.proto import transform_pb2
@@ -34,9 +35,13 @@ import components
 assert components.MARK == "theirs"
 
 
+def dense(x):
+    return tf.sparse.to_dense(tf.SparseTensor(x.indices, x.values, [x.dense_shape[0], 1]))
+
+
 def preprocessing_fn(inputs):
-    outputs = {"age": tft.scale_to_z_score(inputs["age"]), "balance": inputs["balance"]}
-    outputs["y"], outputs["_row_id"] = inputs["y"], inputs["_row_id"]
+    outputs = {name: dense(inputs[name]) for name in ("age", "balance", "y", "_row_id")}
+    outputs["age"] = tft.scale_to_z_score(outputs["age"])
     return outputs
 
 
