@@ -135,7 +135,8 @@ class _Mark(BlockDoFn):
             start += len(frames)
 
     def of(self, block: Block, *known: Any, **more: Any) -> Iterator[Any]:
-        raise NotImplementedError
+        """Not called: `process` above counts rows through a file's blocks."""
+        raise NotImplementedError("rows are marked a file at a time")
 
 
 def _content(block: Block, rows: np.ndarray, job: Job) -> np.ndarray:

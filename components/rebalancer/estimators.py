@@ -121,8 +121,8 @@ class _Grows(_Rows):
         return _named(done.x, X), done.y
 
     def _options(self) -> dict[str, Any]:
-        """Method and parameters of RebalanceParams."""
-        raise NotImplementedError
+        """Method and parameters of RebalanceParams; each class below says its own."""
+        raise NotImplementedError(f"{type(self).__name__}._options")
 
 
 class _Drops(_Rows):
@@ -143,7 +143,8 @@ class _Drops(_Rows):
         return _at(X, index), y[index]
 
     def _options(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """Method and parameters of RebalanceParams; each class below says its own."""
+        raise NotImplementedError(f"{type(self).__name__}._options")
 
 
 class RandomOverSampler(_Rows, over_sampling.RandomOverSampler):
