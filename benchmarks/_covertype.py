@@ -32,10 +32,12 @@ def load() -> Rows:
       MissingDataError: the file is not there.
     """
     from tfx_imbalance.components import hashing
+    from tfx_imbalance.components.rebalancer.copies import copies_of
 
     frame = pd.read_csv(find())
     minority = (frame.pop("label") == 1).to_numpy()
     x = frame.to_numpy(np.float32)
     names = tuple(map(str, frame.columns))
     ids = hashing.row_ids(pa.RecordBatch.from_arrays([pa.array(c) for c in x.T], names=names))
-    return Rows(names, x, np.where(minority, CLASSES[1], CLASSES[0]).astype(object), ids)
+    label = np.where(minority, CLASSES[1], CLASSES[0]).astype(object)
+    return Rows(names, x, label, ids, copies_of(ids, minority))

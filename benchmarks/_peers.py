@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from tfx_imbalance.artifacts import ImbalanceReport, RebalanceReport
 from tfx_imbalance.components import examples_io
 from tfx_imbalance.components.artifact_io import read_report, write_report
 from tfx_imbalance.components.imbalance_detector.report import Imbalance
-from tfx_imbalance.components.names import ROW_ID, TRAIN, VAL
+from tfx_imbalance.components.names import BOOKKEEPING, ROW_COPY, ROW_ID, TRAIN, VAL
 from tfx_imbalance.components.rebalancer.executor import Executor
 from tfx_imbalance.components.rebalancer.params import RebalanceParams
 from tfx_imbalance.components.rebalancer.report import Rebalancing
@@ -58,15 +59,17 @@ class Rows:
       x: float32 [n, len(names)].
       label: object [n] of bytes, of CLASSES.
       ids: int64 [n], row identities.
+      copies: int64 [n], which of the rows of its identity each is.
     """
 
     names: tuple[str, ...]
     x: np.ndarray
     label: np.ndarray
     ids: np.ndarray
+    copies: np.ndarray
 
     def __getitem__(self, rows: slice | np.ndarray) -> Rows:
-        return Rows(self.names, self.x[rows], self.label[rows], self.ids[rows])
+        return Rows(self.names, self.x[rows], self.label[rows], self.ids[rows], self.copies[rows])
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class Writer:
         for start in range(0, len(rows.x), _BLOCK):
             part = rows[start : start + _BLOCK]
             writer = self._writers[0]
-            for record in encoded(part.x, part.label, part.names, part.ids):
+            for record in _with_identity(part):
                 writer.write(record)
             self._writers.append(self._writers.pop(0))
             for name, count in zip(*np.unique(part.label, return_counts=True), strict=True):
@@ -138,11 +141,12 @@ class Writer:
         path = self._folder / "examples" / f"Split-{VAL}"
         path.mkdir()
         with tf.io.TFRecordWriter(str(path / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
-            for record in encoded(val.x, val.label, val.names, val.ids):
+            for record in _with_identity(val):
                 writer.write(record)
         schema = schema_pb2.Schema()
-        kinds = dict.fromkeys(self._names, schema_pb2.FLOAT)
-        for name, kind in {**kinds, LABEL: schema_pb2.BYTES, ROW_ID: schema_pb2.INT}.items():
+        kinds = dict.fromkeys(self._names, schema_pb2.FLOAT) | {LABEL: schema_pb2.BYTES}
+        kinds |= dict.fromkeys(BOOKKEEPING, schema_pb2.INT)
+        for name, kind in kinds.items():
             schema.feature.add(name=name, type=kind).shape.dim.add(size=1)
         metadata_io.write_metadata(
             dataset_metadata.DatasetMetadata(schema),
@@ -246,15 +250,21 @@ def import_tfx_addons() -> tuple[Any, Any]:
 
 
 def encoded(
-    x: np.ndarray, label: np.ndarray, names: tuple[str, ...], ids: np.ndarray | None = None
+    x: np.ndarray,
+    label: np.ndarray,
+    names: tuple[str, ...],
+    bookkeeping: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> list[bytes]:
-    """Serialized tf.Examples by tfx_bsl: one float a feature, the label, the identity if given."""
+    """Serialized tf.Examples by tfx_bsl: one float a feature, the label, the bookkeeping given."""
     columns = dict(zip(names, np.ascontiguousarray(x.T), strict=True)) | {LABEL: label}
-    if ids is not None:
-        columns[ROW_ID] = ids
+    columns |= bookkeeping
     offsets = np.arange(len(x) + 1, dtype=np.int32)
     lists = [pa.ListArray.from_arrays(offsets, pa.array(column)) for column in columns.values()]
     return examples_io.encode(pa.RecordBatch.from_arrays(lists, names=list(columns)))
+
+
+def _with_identity(rows: Rows) -> list[bytes]:
+    return encoded(rows.x, rows.label, rows.names, {ROW_ID: rows.ids, ROW_COPY: rows.copies})
 
 
 def _encoded_by_row(x: np.ndarray, label: np.ndarray, names: tuple[str, ...]) -> Iterator[bytes]:

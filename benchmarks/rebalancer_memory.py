@@ -81,7 +81,7 @@ def generate(folder: Path, rows: int) -> _peers.Inputs:
         x = rng.standard_normal((n, FEATURES), np.float32) + minority[:, None].astype(np.float32)
         ids = hashing.row_ids(pa.RecordBatch.from_arrays([pa.array(c) for c in x.T], names=names))
         label = np.where(minority, _peers.CLASSES[1], _peers.CLASSES[0]).astype(object)
-        block = _peers.Rows(names, x, label, ids)
+        block = _peers.Rows(names, x, label, ids, np.zeros(n, np.int64))  # no two are equal
         writer.write(block)
     return writer.finish(block[:1000])
 

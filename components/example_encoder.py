@@ -32,7 +32,7 @@ class _Piece:
 
 
 def encode(
-    columns: Mapping[str, np.ndarray | bytes],
+    columns: Mapping[str, np.ndarray | bytes | int],
     rows: int,
     chunk_rows: int = 4096,
     encoded: np.ndarray | None = None,
@@ -40,8 +40,8 @@ def encode(
     """Encodes n = `rows` rows as framed tf.Examples, their features sorted by name.
 
     Args:
-      columns: feature name -> float32 [n] or [n, width]; int64 [n] or [n, width]; bytes, the value
-        of all rows; or object [n] of bytes with few distinct values.
+      columns: feature name -> float32 [n] or [n, width]; int64 [n] or [n, width]; bytes or int, the
+        value of all rows; or object [n] of bytes with few distinct values.
       rows: n.
       chunk_rows: rows a block of the result; so few that they fit a core's cache are fastest.
       encoded: object [n] of bytes with few distinct values: more features of each row, as a
@@ -61,7 +61,7 @@ def encode(
 
 
 def _feature(
-    name: str, column: np.ndarray | bytes, rows: int
+    name: str, column: np.ndarray | bytes | int, rows: int
 ) -> Callable[[slice], Sequence[_Piece]]:
     """What encodes a slice of the rows as an entry of the map that Features is."""
     key = _message(_FIRST, [_constant(name.encode())])
@@ -72,8 +72,12 @@ def _feature(
     def of_bytes(value: bytes) -> _Piece:
         return _joined(entry(_BYTES, _message(_FIRST, [_constant(value)])))
 
-    if isinstance(column, bytes):
-        same = [of_bytes(column)]
+    def of_ints(values: np.ndarray) -> list[_Piece]:
+        return entry(_INTS, _message(_FIRST, [_varints(values)]))
+
+    if isinstance(column, bytes | int):
+        is_int = isinstance(column, int)
+        same = [_joined(of_ints(np.array([[column]]))) if is_int else of_bytes(column)]
         return lambda part: same
     if len(column) != rows:
         raise ValueError(f"column {name!r} has {len(column)} rows instead of {rows}")
@@ -88,7 +92,7 @@ def _feature(
         empty = entry(kind, [])
         return lambda part: empty
     if kind == _INTS:
-        return lambda part: entry(_INTS, _message(_FIRST, [_varints(matrix[part])]))
+        return lambda part: of_ints(matrix[part])
     zeros = _constant(bytes(4 * matrix.shape[1]))
     before = _joined(entry(_FLOATS, _message(_FIRST, [zeros]))[:-1])
     return lambda part: [before, _floats(matrix[part])]

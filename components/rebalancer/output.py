@@ -24,15 +24,14 @@ def synthetic_frames(
     rows: Rows, origin: Origin | None, layout: Layout, provenance: bool
 ) -> Iterator[Frames]:
     """Examples of synthetic rows, with where they come from if `provenance` asks for it."""
-    columns: dict[str, np.ndarray | bytes] = {**rows.columns}
+    columns: dict[str, np.ndarray | bytes | int] = {**rows.columns, **dict(layout.constants)}
     copied = rows.columns.get(COPIED)
     columns.pop(COPIED, None)
     columns.pop(ROW_ID, None)
-    columns |= {name: np.full(len(rows.ids), value) for name, value in layout.constants}
     if layout.has_row_id:
         columns[ROW_ID] = rows.ids
     if layout.has_row_copy:
-        columns[ROW_COPY] = np.zeros(len(rows.ids), np.int64)
+        columns[ROW_COPY] = 0
     labels = np.array([name.encode() for name in layout.classes], object)
     if layout.values is not None:
         labels = np.array(layout.values, np.int64)

@@ -153,7 +153,7 @@ class BlockParser:
     ) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray]:
         """Codes, strangers, identities of content and copies; these if the layout has them."""
         try:
-            codes, label, ids, copies = (
+            codes, strangers, ids, copies = (
                 found.numpy() for found in _parser(layout)(tf.constant(records, tf.string))
             )
         except tf.errors.InvalidArgumentError as error:
@@ -168,15 +168,13 @@ class BlockParser:
                 + (f" and '{ROW_COPY}'" if layout.has_row_copy else "")
                 + f"; TensorFlow says: {first_line(error)}"
             ) from None
-        known = codes >= 0
-        strangers = [] if known.all() else label[~known].tolist()
-        return codes, [_told(value) for value in strangers], ids, copies
+        return codes, [_told(value) for value in strangers.tolist()], ids, copies
 
 
 @functools.lru_cache(maxsize=8)
 def _parser(layout: Layout) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
-    """Parses records into codes int64 [n], labels [n], identities and copies, int64 [n] each or [0]
-    where the layout has none."""
+    """Parses records into codes int64 [n], labels of those that are no class, identities and
+    copies, int64 [n] each or [0] where the layout has none."""
     spec = {layout.label: tf.io.FixedLenFeature([], tf.string, "")}
     keys = tf.constant(layout.classes, tf.string)
     if layout.values is not None:
@@ -193,7 +191,9 @@ def _parser(layout: Layout) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
     def parse(records: tf.Tensor) -> tuple[tf.Tensor, ...]:
         parsed = tf.io.parse_example(records, spec)
         label, none = parsed[layout.label], tf.zeros([0], tf.int64)
-        return table.lookup(label), label, parsed.get(ROW_ID, none), parsed.get(ROW_COPY, none)
+        codes = table.lookup(label)
+        strangers = tf.boolean_mask(label, codes < 0)
+        return codes, strangers, parsed.get(ROW_ID, none), parsed.get(ROW_COPY, none)
 
     return parse
 

@@ -25,9 +25,11 @@ def expected(columns, row):
     example = tf.train.Example()
     for name, column in columns.items():
         feature = example.features.feature[name]
-        value = column if isinstance(column, bytes) else column[row]
+        value = column if isinstance(column, bytes | int) else column[row]
         if isinstance(value, bytes):
             feature.bytes_list.value.append(value)
+        elif isinstance(column, int):
+            feature.int64_list.value.append(column)
         elif column.dtype == np.float32:
             feature.float_list.value.extend(np.atleast_1d(value).tolist())
         else:
@@ -72,7 +74,7 @@ def tables(draw):
             values = st.one_of(INT64, st.sampled_from(EDGES))
             columns[name] = draw(hnp.arrays(np.int64, shape, elements=values))
         elif kind == "constant":
-            columns[name] = draw(st.binary(max_size=200))
+            columns[name] = draw(st.one_of(st.binary(max_size=200), INT64))
         else:
             distinct = draw(st.lists(st.binary(max_size=200), min_size=1, max_size=3))
             column = np.empty(rows, object)
