@@ -75,10 +75,12 @@ def _feature(
     def of_ints(values: np.ndarray) -> list[_Piece]:
         return entry(_INTS, _message(_FIRST, [_varints(values)]))
 
-    if isinstance(column, bytes | int):
-        is_int = isinstance(column, int)
-        same = [_joined(of_ints(np.array([[column]]))) if is_int else of_bytes(column)]
+    if isinstance(column, bytes):
+        same = [of_bytes(column)]
         return lambda part: same
+    if isinstance(column, int):
+        number = [_joined(of_ints(np.array([[column]])))]
+        return lambda part: number
     if len(column) != rows:
         raise ValueError(f"column {name!r} has {len(column)} rows instead of {rows}")
     if column.dtype == object:
