@@ -14,7 +14,7 @@ identities of the other rows alone.
 """
 
 import functools
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -35,12 +35,14 @@ _MOST_DIGITS: Final = 20  # of a text that may be an int64, with its sign
 
 
 def splitmix64(x: np.ndarray) -> np.ndarray:
-    """A bijection of uint64 that scatters its input; elementwise, any shape."""
-    with np.errstate(over="ignore"):
-        z = x.astype(np.uint64) + _GOLDEN
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
+    """A bijection of uint64 that scatters its input, an array of any shape but a scalar's."""
+    z = x.astype(np.uint64) + _GOLDEN
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+_FIRST: Final = splitmix64(np.zeros(1, np.uint64))  # of a run's first position
 
 
 def keyed(ids: np.ndarray, seed: int, purpose: str) -> np.ndarray:
@@ -70,8 +72,7 @@ def copy_ids(ids: np.ndarray, copies: np.ndarray) -> np.ndarray:
     Returns:
       int64 [n]; `ids` for first copies.
     """
-    with np.errstate(over="ignore"):
-        words = splitmix64(ids.view(np.uint64) ^ splitmix64(copies.view(np.uint64) + _COPIES))
+    words = splitmix64(ids.view(np.uint64) ^ splitmix64(copies.view(np.uint64) + _COPIES))
     return np.where(copies == 0, ids, words.view(np.int64))
 
 
@@ -94,16 +95,16 @@ def row_ids(batch: pa.RecordBatch | pa.Table, exclude: Collection[str] = ()) -> 
     Raises:
       TypeError: a column of another type.
     """
-    kept = (name for name in batch.schema.names if name not in exclude)
-    return joint_ids(((name, column_hash(batch.column(name))) for name in kept), batch.num_rows)
+    kept = [name for name in batch.schema.names if name not in exclude]
+    return joint_ids(kept, (column_hash(batch.column(name)) for name in kept), batch.num_rows)
 
 
-def joint_ids(columns: Iterable[tuple[str, np.ndarray]], rows: int) -> np.ndarray:
-    """int64 [rows]: identities from the `column_hash` of each named column, in any order."""
+def joint_ids(names: Sequence[str], hashes: Iterable[np.ndarray], rows: int) -> np.ndarray:
+    """int64 [rows]: identities from each column's name and `column_hash`, in any order."""
     total = np.zeros(rows, dtype=np.uint64)
-    with np.errstate(over="ignore"):
-        for name, value in columns:
-            total += np.where(value == 0, value, splitmix64(value ^ text_hash(name)))
+    words = column_hash(pa.array(names, pa.string()))  # at once: one by one is slow for many
+    for word, value in zip(words, hashes, strict=True):
+        total += np.where(value == 0, value, splitmix64(value ^ word))
     return splitmix64(total).view(np.int64)
 
 
@@ -117,9 +118,9 @@ def column_hash(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_null(column.type):
         return np.zeros(len(column), np.uint64)
     if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
-        words = _scalar_words(column)
-        present = np.asarray(pc.is_valid(column))
-        return np.where(present, _fold(words, np.arange(len(words) + 1)), np.uint64(0))
+        # `_fold` of runs of one word each.
+        words = _closed(splitmix64(_scalar_words(column) ^ _FIRST), np.uint64(1))
+        return np.where(np.asarray(pc.is_valid(column)), words, np.uint64(0))
     lengths = np.asarray(pc.fill_null(pc.list_value_length(column), 0), dtype=np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     words = _scalar_words(column.flatten())
@@ -129,12 +130,15 @@ def column_hash(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
 def _fold(words: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Hash of each run words[offsets[i]:offsets[i+1]], order within the run included; never 0."""
     lengths = np.diff(offsets)
-    with np.errstate(over="ignore"):
-        position = np.arange(len(words)) - np.repeat(offsets[:-1], lengths)
-        scattered = splitmix64(words ^ splitmix64(position))
-        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(scattered, dtype=np.uint64)])
-        total = sums[offsets[1:]] - sums[offsets[:-1]]
-        value = splitmix64(total + (lengths.view(np.uint64) | _LENGTH))
+    position = np.arange(len(words)) - np.repeat(offsets[:-1], lengths)
+    scattered = splitmix64(words ^ splitmix64(position))
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(scattered, dtype=np.uint64)])
+    return _closed(sums[offsets[1:]] - sums[offsets[:-1]], lengths.view(np.uint64))
+
+
+def _closed(sums: np.ndarray, lengths: np.ndarray | np.uint64) -> np.ndarray:
+    """uint64 [n], never 0: hashes of runs from the sums of their scattered words."""
+    value = splitmix64(sums + (lengths | _LENGTH))
     return np.where(value == 0, np.uint64(1), value)
 
 
@@ -150,19 +154,15 @@ def _fold_bytes(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         last = int(np.searchsorted(offsets, end, "left"))
         inside = np.clip(offsets[first : last + 1], start, end)
         position = np.arange(start, end) - np.repeat(offsets[first:last], np.diff(inside))
-        with np.errstate(over="ignore"):
-            scattered = splitmix64(data[start:end].astype(np.uint64) ^ splitmix64(position))
-            sums = np.cumsum(scattered, dtype=np.uint64) + before
+        scattered = splitmix64(data[start:end].astype(np.uint64) ^ splitmix64(position))
+        sums = np.cumsum(scattered, dtype=np.uint64) + before
         at = slice(
             int(np.searchsorted(offsets, start, "right")),
             int(np.searchsorted(offsets, end, "right")),
         )
         ends[at] = sums[offsets[at] - start - 1]
         before = sums[-1]
-    lengths = np.diff(offsets)
-    with np.errstate(over="ignore"):
-        value = splitmix64(ends[1:] - ends[:-1] + (lengths.view(np.uint64) | _LENGTH))
-    return np.where(value == 0, np.uint64(1), value)
+    return _closed(ends[1:] - ends[:-1], np.diff(offsets).view(np.uint64))
 
 
 def _scalar_words(values: pa.Array) -> np.ndarray:

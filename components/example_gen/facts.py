@@ -66,7 +66,8 @@ class Distinct:
         rows = np.concatenate([self.rows, rows])
         found, first, at = np.unique(words, return_index=True, return_inverse=True)
         counts = np.bincount(at, weights=rows).astype(np.int64)
-        self.words, self.rows = found[: self.limit], counts[: self.limit]
+        # Copies: of a wide table the parts would else hold all of each column's block.
+        self.words, self.rows = found[: self.limit].copy(), counts[: self.limit].copy()
         if texts is not None:
             known = self.texts if self.texts is not None else np.zeros(0, object)
             self.texts = np.concatenate([known, texts])[first[: self.limit]]
@@ -294,7 +295,7 @@ def _learn_texts(facts: ColumnFacts, texts: pa.Array, rows: np.ndarray) -> None:
     except pa.ArrowInvalid:  # not UTF-8
         return
     facts.broken += int(rows[np.asarray(pc.match_substring_regex(texts, r"[\n\r]"))].sum())
-    looks = np.asarray(pc.match_substring_regex(texts, LOOKS_LIKE_A_NUMBER))
+    looks = look_like_numbers(texts)
     facts.numbers += int(rows[looks].sum())
     if looks.any():
         numbers = texts.filter(pa.array(looks))
@@ -358,15 +359,15 @@ def _share(part: int, whole: int) -> str:
 
 
 def _any_number() -> str:
-    patterns = [
-        pattern.removeprefix("^").removesuffix("$")
-        for decimal in ".,"
-        for thousands in THOUSANDS
-        if thousands != decimal
-        for pattern in number_patterns(decimal, thousands)
-    ]
-    return f"^(?:{'|'.join(patterns)})$"
+    formats = [(d, t) for d in ".," for t in THOUSANDS if t != d]
+    return "|".join(number_patterns(*formats))
 
 
-LOOKS_LIKE_A_NUMBER: Final = _any_number()
-"""RE2 pattern of a number in any of the formats that a config can name."""
+_ANY_NUMBER: Final = _any_number()
+_NO_WORD: Final = r"^[^A-DF-Za-df-z]*\d[^A-DF-Za-df-z]*$"  # numbers and more, soon compiled
+
+
+def look_like_numbers(texts: pa.Array) -> np.ndarray:
+    """bool [n]: whether each text is a number in any of the formats that a config can name."""
+    may = np.asarray(pc.match_substring_regex(texts, _NO_WORD))
+    return np.asarray(pc.match_substring_regex(texts, _ANY_NUMBER)) if may.any() else may

@@ -360,7 +360,7 @@ def _number_text(text: pa.Array, text_format: TextFormat) -> pa.Array | None:
 
 def _plain_numbers(text: pa.Array, text_format: TextFormat) -> pa.Array | None:
     """`text` as Arrow's casts want numbers; None where one is none."""
-    signed, bracketed = number_patterns(text_format.decimal, text_format.thousands)
+    signed, bracketed = number_patterns((text_format.decimal, text_format.thousands))
     is_signed = pc.match_substring_regex(text, signed)
     is_bracketed = pc.match_substring_regex(text, bracketed)
     is_number = pc.or_(is_signed, is_bracketed)
@@ -380,23 +380,29 @@ def _plain_numbers(text: pa.Array, text_format: TextFormat) -> pa.Array | None:
 
 
 @functools.lru_cache
-def number_patterns(decimal: str, thousands: str | None) -> tuple[str, str]:
+def number_patterns(*formats: tuple[str, str | None]) -> tuple[str, str]:
     """Regular expressions (RE2) of a number with its signs, and of one in brackets (negative).
 
-    Groups of digits between `thousands` have three digits, or two as in India but for the last.
+    The number is in one of the formats, (decimal, thousands). Groups of digits between `thousands`
+    have three digits, or two as in India but for the last.
     """
-    point = "\\" + decimal
-    whole = r"\d+"
-    if thousands is not None:
-        group = "\\" + thousands if thousands in ".,'" else thousands
-        whole = rf"(?:\d+|\d{{1,3}}(?:{group}\d{{2,3}})*{group}\d{{3}})"
-    number = rf"((?:{whole}(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?)"
+    number = rf"((?:{'|'.join(_digits(*f) for f in formats)})(?:[eE][+-]?\d+)?)"
     unit = rf"{_BLANK}(?:%|{_CURRENCY})?{_BLANK}"
     before = rf"{_BLANK}(?:{_CURRENCY})?{_BLANK}"
     return (
         rf"^{_BLANK}{_SIGN}{before}{_SIGN}{number}{unit}$",
         rf"^{_BLANK}\({before}{number}{unit}\){_BLANK}$",
     )
+
+
+def _digits(decimal: str, thousands: str | None) -> str:
+    """RE2 pattern of a number's digits in one format."""
+    point = "\\" + decimal
+    whole = r"\d+"
+    if thousands is not None:
+        group = "\\" + thousands if thousands in ".,'" else thousands
+        whole = rf"(?:\d+|\d{{1,3}}(?:{group}\d{{2,3}})*{group}\d{{3}})"
+    return rf"{whole}(?:{point}\d*)?|{point}\d+"
 
 
 def _microseconds(values: pa.Array) -> pa.Array:

@@ -1,5 +1,6 @@
 """A fast look at the data before any work: what is there, and mistakes that show at once."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +12,9 @@ import pyarrow.compute as pc
 
 from . import sources
 from .csv_rows import row_widths
-from .facts import ColumnFacts, Facts, notes
+from .facts import ColumnFacts, Facts, look_like_numbers, notes
 from .files import Format, format_of, newest_files
-from .kinds import Kind, TextFormat, is_list, kind_of_label, kind_of_text, typed
+from .kinds import Kind, TextFormat, is_list, join, kind_of_label, kind_of_text, typed
 from .notes import Note
 from .params import NULL_VALUES, THOUSANDS, IngestParams
 from .plan import (
@@ -259,7 +260,8 @@ def guess_cells(path: str, params: IngestParams) -> CellFormat:
     cells: dict[str, _Cells] = {}
     for file in files:
         header = sources.column_names(file, "csv", params.delimiter, params.max_line_bytes) or []
-        wanted = [n for n in header if n not in (params.label, *params.exclude)]
+        passed_over = {params.label, *params.exclude}
+        wanted = [name for name in header if name not in passed_over]
         for batch in sources.read(file, "csv", params.delimiter, wanted):
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
                 cells.setdefault(name, _Cells(formats)).learn(column)
@@ -294,7 +296,6 @@ class _Cells:
 
     def learn(self, column: pa.Array) -> None:
         """Adds a block's cells, string [n]."""
-        first, *others = self.kinds
         text = column.drop_null()
         if not len(text):
             return
@@ -304,17 +305,34 @@ class _Cells:
             for pair in pc.value_counts(trimmed.filter(is_marker)).to_pylist():
                 self.markers[pair["values"]] += pair["counts"]
             text = text.filter(pc.invert(is_marker))
-        self.kinds[first] = kind_of_text(text, self.kinds[first], first)
-        for other in others:
-            before = self.kinds[other]
-            # Digits alone are the same in every format.
-            if self.kinds[first] is Kind.INT and before in (Kind.NULL, Kind.INT):
-                self.kinds[other] = Kind.INT
-            elif before is not Kind.TEXT:
-                self.kinds[other] = kind_of_text(text, before, other)
-        if self.kinds[first] is Kind.TEXT and not self.example:
+        if any(kind is not Kind.TEXT for kind in self.kinds.values()):
+            for cell_format, kind in _kinds(text, list(self.kinds)).items():
+                self.kinds[cell_format] = join(self.kinds[cell_format], kind)
+        if self.kinds[next(iter(self.kinds))] is Kind.TEXT and not self.example:
             odd = text.filter(pc.match_substring_regex(text, r"\d[^\d]+\d"))
             self.example = odd[0].as_py() if len(odd) else ""
+
+
+def _kinds(text: pa.Array, formats: Sequence[TextFormat]) -> dict[TextFormat, Kind]:
+    """The kind of cells, string [n], in each of the formats of `_formats`; a look at each is slow.
+
+    No cell is null or a missing value.
+    """
+    first, *others = formats
+    kind = kind_of_text(text, Kind.NULL, first)
+    if kind is Kind.INT or (kind is not Kind.FLOAT and not look_like_numbers(text).any()):
+        return dict.fromkeys(formats, kind)
+    kinds: dict[TextFormat, Kind] = {first: kind}
+    for other in others:
+        # What is a number without separators of thousands is the same one where they may be.
+        plain = kinds.get(dataclasses.replace(other, thousands=None))
+        if plain is None or (
+            plain not in (Kind.INT, Kind.FLOAT)
+            and pc.any(pc.match_substring(text, other.thousands)).as_py()
+        ):
+            plain = kind_of_text(text, Kind.NULL, other)
+        kinds[other] = plain
+    return kinds
 
 
 def _formats(params: IngestParams) -> list[TextFormat]:
@@ -377,12 +395,13 @@ def _columns(
     rows: int,
     params: IngestParams,
 ) -> dict[str, Column]:
+    excluded = set(params.exclude)
     return {
         name: _column(
             name, kinds.get(name, Kind.NULL), facts.get(name, ColumnFacts()), rows, params
         )
         for name in names
-        if name not in params.exclude
+        if name not in excluded
     }
 
 

@@ -316,8 +316,9 @@ class FileRows:
         source = dict(self._read_columns(batch))
         columns = {name: self._typed(first_row, name, column) for name, column in source.items()}
         if facts is not None:
-            for name in columns.keys() - set(params.exclude):
-                facts.learn(name, self.kinds.get(name, Kind.NULL), source[name], columns[name])
+            for name, column in columns.items():
+                if name not in self._excluded:
+                    facts.learn(name, self.kinds.get(name, Kind.NULL), source[name], column)
         features = [
             name
             for name in columns
@@ -333,10 +334,10 @@ class FileRows:
             for name, column in columns.items()
             if name in needed
         }
-        ids = content = joint_ids(((n, hashed[n]) for n in values), batch.num_rows)
+        ids = content = joint_ids(list(values), (hashed[n] for n in values), batch.num_rows)
         if key := [name for name in params.split.key if name in hashed]:
             known = np.any([hashed[name] != 0 for name in key], axis=0)
-            by_key = joint_ids(((name, hashed[name]) for name in key), batch.num_rows)
+            by_key = joint_ids(key, (hashed[name] for name in key), batch.num_rows)
             ids = np.where(known, by_key, content)  # a row without a key is only itself
         keys, times = ids, None
         if params.group_by is not None and params.group_by in hashed:

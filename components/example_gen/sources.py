@@ -14,6 +14,7 @@ from .files import Format, is_gzip, open_arrow
 BLOCK_BYTES = 4 << 20
 MAX_LINE_BYTES = 64 << 20
 _BLOCK_CELLS = 1 << 21
+_LEAST_ROWS = 256  # of a wide table's block: each costs by its columns
 DELIMITERS = ",;\t|"
 
 forbid_pickled_types()  # here: no other module opens files that declare types of columns
@@ -102,20 +103,21 @@ def _read_csv(
         null_values=[""],
         include_columns=columns or [],
     )
-    # Of a wide table more, so that a block has some hundreds of rows: each costs by its columns.
-    block_bytes = max(BLOCK_BYTES, min(header_end * 256, 8 * BLOCK_BYTES))
+    # A value seldom takes more than twice as many bytes as its column's name.
+    block_bytes = max(BLOCK_BYTES, min(2 * _LEAST_ROWS * header_end, MAX_LINE_BYTES))
     for before, block in csv_rows.blocks(path, delimiter, max_line_bytes, block_bytes):
         rows = block[max(header_end - before, 0) :]
         if not rows or rows.isspace():
             continue
         how = pa_csv.ReadOptions(column_names=names, block_size=len(rows) + 1, use_threads=False)
         try:
-            table = pa_csv.read_csv(pa.BufferReader(rows), how, parse, convert)
+            # Not read_csv: on Python 3.10 that looks at every object there is, for a signal's sake.
+            table = pa_csv.open_csv(pa.BufferReader(rows), how, parse, convert).read_all()
         except pa.ArrowException as error:
             csv_rows.check_rows(path, delimiter, max_line_bytes, len(names))
             message = " ".join(str(error).split())[:200]
             raise UserError(f"{path}: cannot be read as CSV ({message})") from error
-        yield from table.to_batches()
+        yield from table.to_batches(_block_rows(table.num_columns))
 
 
 def _blank_or_bad(row: pa_csv.InvalidRow) -> str:
@@ -152,11 +154,15 @@ class _parquet:
 def _read_parquet(path: str, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
     with _parquet(path) as file:
         width = len(columns or file.schema_arrow.names)
-        rows = max(1024, min(65536, _BLOCK_CELLS // max(1, width)))
         try:
-            yield from file.iter_batches(batch_size=rows, columns=columns)
+            yield from file.iter_batches(_block_rows(width), columns=columns)
         except (pa.ArrowException, OSError) as error:
             raise UserError(f"{path}: corrupt Parquet file ({_brief(error)})") from error
+
+
+def _block_rows(columns: int) -> int:
+    """The most rows of a block: memory goes by its cells."""
+    return max(_LEAST_ROWS, min(65536, _BLOCK_CELLS // max(1, columns)))
 
 
 def _read_tfrecord(path: str, features: dict[str, str] | None) -> Iterator[pa.RecordBatch]:

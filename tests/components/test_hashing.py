@@ -233,3 +233,13 @@ def test_a_text_of_many_megabytes_is_hashed_in_little_memory():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 150 << 20
+
+
+def test_the_names_of_all_columns_are_hashed_at_once(monkeypatch):
+    """One by one, block by block, those of a wide table took most of the time."""
+    calls = []
+    text_words = hashing._text_words
+    monkeypatch.setattr(hashing, "_text_words", lambda v: calls.append(len(v)) or text_words(v))
+    names = [f"x{i}" for i in range(3_000)]
+    hashing.row_ids(pa.RecordBatch.from_arrays([pa.array([1, 2])] * len(names), names=names))
+    assert calls == [3_000]

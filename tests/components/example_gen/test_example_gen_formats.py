@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 
 from tfx_imbalance.components.errors import UserError
 from tfx_imbalance.components.example_gen import kinds, sources
+from tfx_imbalance.components.example_gen.facts import Distinct
 from tfx_imbalance.components.example_gen.kinds import Kind, TextFormat
 from tfx_imbalance.components.example_gen.params import NULL_VALUES, THOUSANDS, IngestParams
 
@@ -340,3 +342,39 @@ def test_notes_on_many_values_depend_on_no_order(ingest, tmp_path, monkeypatch, 
     (note,) = told[0]
     share = re.search(r"more than 2,0\d\d distinct numbers, of which ([0-9.]+)% are", note.message)
     assert float(share[1]) / 100 == pytest.approx(kept, rel=0.1, abs=1e-3)
+
+
+def test_columns_of_words_cost_no_large_pattern(ingest, write, monkeypatch):
+    """To compile one takes longer than all else that is done with a column of few rows."""
+    patterns = []
+    match = pc.match_substring_regex
+    monkeypatch.setattr(
+        pc, "match_substring_regex", lambda v, p, **how: patterns.append(p) or match(v, p, **how)
+    )
+    table = {"x": [f"word {i % 9}" for i in range(60)], "y": ["a", "b"] * 30}
+    assert ingest(write("a.csv", table)).summary.kinds["x"] is Kind.TEXT
+    assert patterns
+    assert max(map(len, patterns)) < 500
+
+
+def test_a_sample_of_distinct_values_holds_no_more_than_itself():
+    distinct = Distinct(limit=64)
+    for start in (0, 500):
+        words = np.arange(start, start + 1_000, dtype=np.uint64)
+        distinct.add(words, np.ones(len(words), np.int64))
+    assert len(distinct.words) == 64
+    assert distinct.words.base is None
+    assert distinct.rows.base is None
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_a_wide_tables_blocks_have_few_rows(write, monkeypatch, name):
+    monkeypatch.setattr(sources, "_LEAST_ROWS", 7)
+    monkeypatch.setattr(sources, "_BLOCK_CELLS", 20)
+    path = str(write(name, {"x": list(range(40)), "y": ["a", "b"] * 20}))
+    blocks = list(sources.read(path, "csv" if name == "a.csv" else "parquet"))
+    assert [block.num_rows for block in blocks] == [10, 10, 10, 10]
+    monkeypatch.setattr(sources, "_BLOCK_CELLS", 2)
+    blocks = list(sources.read(path, "csv" if name == "a.csv" else "parquet"))
+    assert [block.num_rows for block in blocks] == [7] * 5 + [5]
+    assert [int(str(x)) for block in blocks for x in block.column("x")] == list(range(40))
