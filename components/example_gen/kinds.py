@@ -384,7 +384,7 @@ def number_patterns(*formats: tuple[str, str | None]) -> tuple[str, str]:
     """Regular expressions (RE2) of a number with its signs, and of one in brackets (negative).
 
     The number is in one of the formats, (decimal, thousands). Groups of digits between `thousands`
-    have three digits, or two as in India but for the last.
+    have three digits, or two as in India but for the last; the first begins with no 0.
     """
     number = rf"((?:{'|'.join(_digits(*f) for f in formats)})(?:[eE][+-]?\d+)?)"
     unit = rf"{_BLANK}(?:%|{_CURRENCY})?{_BLANK}"
@@ -401,7 +401,7 @@ def _digits(decimal: str, thousands: str | None) -> str:
     whole = r"\d+"
     if thousands is not None:
         group = "\\" + thousands if thousands in ".,'" else thousands
-        whole = rf"(?:\d+|\d{{1,3}}(?:{group}\d{{2,3}})*{group}\d{{3}})"
+        whole = rf"(?:\d+|[1-9]\d{{0,2}}(?:{group}\d{{2,3}})*{group}\d{{3}})"
     return rf"{whole}(?:{point}\d*)?|{point}\d+"
 
 

@@ -75,6 +75,9 @@ def test_numbers_are_read_as_people_write_them(decimal, thousands, values, expec
         (".", None, ["--5"]),
         (".", None, ["K1", "$"]),
         (".", None, ["0x1F"]),
+        (".", ",", ["0,125"]),
+        (",", ".", ["0.125"]),
+        (".", " ", ["030 123 456"]),
     ],
 )
 def test_what_is_no_number_in_the_format_stays_text(decimal, thousands, values):
