@@ -178,7 +178,8 @@ class Facts:
             encoded = column.dictionary_encode()
             rows = np.bincount(np.asarray(encoded.indices), minlength=len(encoded.dictionary))
             source = column = encoded.dictionary
-        words = _float_words(source, column) if kind is Kind.FLOAT else column_hash(column)
+        is_float = pa.types.is_floating(column.type)
+        words = _float_words(source, column) if is_float else column_hash(column)
         texts = None
         if self._everything:
             # Of many distinct values those will do that the sample will hold.

@@ -74,6 +74,7 @@ class TextFormat:
 LABEL_FORMAT: Final = TextFormat(null_values=())
 """A label is a name: nothing but the empty text is missing, and no number is written oddly."""
 
+_WHOLE_LABEL: Final = r"^(?:0|-?[1-9]\d*)(?:\.0*)?$"
 _BLANK: Final = "[\\s\u00a0\u2009\u202f]*"
 _SIGN: Final = "([+\u2212-]?)"
 _CURRENCY: Final = r"\p{Sc}"
@@ -121,11 +122,78 @@ def kind_of_text(
 
 
 def kind_of_label(values: pa.Array, at_least: Kind = Kind.NULL) -> Kind:
-    """`kind_of_text` of a label: dates are names, and so are numbers where one is not finite."""
-    kind = kind_of_text(values, at_least)
-    if kind is Kind.FLOAT and not pc.all(pc.is_finite(_parse(values, kind, LABEL_FORMAT))).as_py():
+    """Kind of a CSV's label by its strings, joined with `at_least`; null and blank are no value.
+
+    INT of whole numbers in digits, with a minus or `.0` at most; FLOAT of numbers with a fraction,
+    which are no classes; BOOL as `kind_of_text` has it. Any other text is a name (TEXT), so that
+    different texts are different classes: '01', '1e3', '$1', '1%', dates.
+    """
+    if at_least is Kind.TEXT:
+        return at_least
+    names = pc.utf8_trim_whitespace(values.unique().drop_null())
+    names = names.filter(pc.not_equal(names, ""))
+    others = names.filter(pc.invert(pc.match_substring_regex(names, _WHOLE_LABEL)))
+    if len(others) < len(names):
+        at_least = join(at_least, Kind.INT)
+    if not len(others):
+        return at_least
+    if pc.all(pc.is_in(pc.ascii_lower(others), value_set=pa.array(_TRUTH))).as_py():
+        return join(at_least, Kind.BOOL)
+    numbers = _try_cast(others, Kind.FLOAT)
+    if numbers is None or not pc.all(_has_fraction(numbers)).as_py():
         return Kind.TEXT
-    return Kind.TEXT if kind in (Kind.TIME, Kind.ZONED) else kind
+    return join(at_least, Kind.FLOAT)
+
+
+def label_values(column: pa.Array, kind: Kind) -> pa.Array:
+    """A label as `class_names` takes it: `typed`, but digits of numbers that may have many.
+
+    Raises:
+      pa.ArrowException: a value does not fit.
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_uint64(column.type):
+        return column.cast(pa.string())
+    if pa.types.is_decimal(column.type):
+        encoded = column.dictionary_encode()
+        texts = [format(value, "f") for value in encoded.dictionary.to_pylist()]
+        return _whole_names(pa.array(texts, pa.string())).take(encoded.indices)
+    if pa.types.is_string(column.type) and kind is Kind.INT:
+        return _whole_names(pc.utf8_trim_whitespace(column))
+    return typed(column, kind)
+
+
+def whole_names(numbers: pa.Array) -> pa.Array:
+    """Digits of whole numbers: `label_values` of kind FLOAT.
+
+    Raises:
+      NotWhole: a number has a fraction or is infinite; its argument is the row.
+    """
+    if pa.types.is_string(numbers.type):
+        bad = pc.match_substring(numbers, ".")
+    else:
+        bad = pc.or_(_has_fraction(numbers), pc.is_inf(numbers))
+    if pc.any(bad).as_py():
+        raise NotWhole(int(np.argmax(bad.fill_null(False).to_numpy(zero_copy_only=False))))
+    if pa.types.is_string(numbers.type):
+        return numbers
+    try:
+        return numbers.cast(pa.int64()).cast(pa.string())
+    except pa.ArrowInvalid:  # beyond int64
+        return pa.array([v if v is None else format(v, ".0f") for v in numbers.to_pylist()])
+
+
+class NotWhole(ValueError):
+    """A number that is no class."""
+
+
+def _whole_names(texts: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(texts, r"\.0*$", "")
+
+
+def _has_fraction(numbers: pa.Array) -> pa.Array:
+    return pc.and_(pc.is_finite(numbers), pc.not_equal(numbers, pc.floor(numbers)))
 
 
 def without_null_values(text: pa.Array, text_format: TextFormat) -> pa.Array:
@@ -226,8 +294,10 @@ def exact_hash(
 
 
 def first_infinite(column: pa.Array) -> int | None:
-    """Row of the first infinite value in a column of floats; None: there is none."""
+    """Row of the first infinite value in a column of numbers; None: there is none."""
     values = column.flatten() if is_list(column.type) else column
+    if not pa.types.is_floating(values.type):
+        return None
     found = pc.is_inf(values).fill_null(False)
     if not pc.any(found).as_py():
         return None

@@ -14,7 +14,7 @@ from . import sources
 from .csv_rows import row_widths
 from .facts import ColumnFacts, Facts, look_like_numbers, notes
 from .files import Format, format_of, newest_files
-from .kinds import Kind, TextFormat, is_list, join, kind_of_label, kind_of_text, typed
+from .kinds import Kind, TextFormat, is_list, join, kind_of_label, kind_of_text, label_values, typed
 from .notes import Note
 from .params import NULL_VALUES, THOUSANDS, IngestParams
 from .plan import (
@@ -27,7 +27,7 @@ from .plan import (
     scan_file,
 )
 from .rare import becomes_of, merged_counts
-from .rows import NUMBERS, FileRows, check_params, class_names, label_values
+from .rows import NUMBERS, FileRows, check_params, class_names
 
 SAMPLE_ROWS = 10_000
 _SHOWN = 5
@@ -437,7 +437,7 @@ def _count_classes(
     values = pa.array(list(found))
     if file_format == "csv" and len(values):
         kind = kind_of_label(values)
-        values = typed(values, kind)
+        values = label_values(values, kind)
     names = class_names(values, kind, label, lambda _: files[0])
     check_class_count(len(found) if len(found) > _MANY else 0, label)
     counts: Counter[str | None] = Counter({None: unlabelled})

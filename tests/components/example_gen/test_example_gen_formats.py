@@ -4,6 +4,7 @@ import csv
 import datetime
 import io
 import re
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from tfx_imbalance.components.example_gen import kinds, sources
 from tfx_imbalance.components.example_gen.facts import Distinct
 from tfx_imbalance.components.example_gen.kinds import Kind, TextFormat
 from tfx_imbalance.components.example_gen.params import NULL_VALUES, THOUSANDS, IngestParams
+from tfx_imbalance.components.example_gen.preflight import inspect, survey
 
 YN = ("no", "yes")
 
@@ -191,12 +193,75 @@ def test_a_file_of_null_values_alone_is_text_beside_one_of_text(ingest, tmp_path
         (("1,000", "2"), ["1,000", "2"]),
         ((" no", "no", " yes", "yes"), ["no", "yes"]),
         (("no\u00a0", "no", "yes"), ["no", "yes"]),
+        (("1", "1.0", " 2", "-3.00"), ["-3", "1", "2"]),
+        (("1.0", "9007199254740993", "9007199254740992"), None),
+        (("12345678901234567890", "12345678901234567891.0", "7"), None),
+        (("$5", "\u20ac5", "$7"), ["$5", "$7", "\u20ac5"]),
+        (("10", "10%"), ["10", "10%"]),
+        (("(1)", "-1"), ["(1)", "-1"]),
+        (("01", "1"), ["01", "1"]),
+        (("007", "008"), ["007", "008"]),
+        (("+1", "1", "2"), ["+1", "1", "2"]),
+        (("\u22121", "-1"), ["-1", "\u22121"]),
+        (("0", "-0", "1"), ["-0", "0", "1"]),
+        (("1e3", "1000", "1000.0"), ["1000", "1000.0", "1e3"]),
+        (("True", "false"), ["false", "true"]),
+        (("true", "1"), ["1", "true"]),
     ],
 )
 def test_every_text_but_the_empty_one_is_a_class(ingest, tmp_path, labels, classes):
     path = csv_of(tmp_path / "a.csv", ["1", "2.5", "7"], labels)
     options = {"null_values": ("NA", "EU", "0"), "thousands": ","}
+    classes = classes or sorted(label.removesuffix(".0") for label in labels)
     assert ingest(path, **options).summary.classes == classes
+    assert sorted(inspect(str(path), IngestParams(label="y", **options)).class_counts) == classes
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    labels=st.lists(
+        st.sampled_from(["1", "1.0", "01", "-1", "(1)", "1e0", "0.5", "5e-1", "true", "a", ""]),
+        max_size=10,
+    ),
+    at=st.integers(0, 10),
+)
+def test_the_kind_of_a_label_is_the_join_of_its_parts(labels, at):
+    def kind(part, known=Kind.NULL):
+        return kinds.kind_of_label(pa.array(part, pa.string()), known)
+
+    whole = kind(labels)
+    assert kinds.join(kind(labels[:at]), kind(labels[at:])) is whole
+    assert kind(labels[at:], kind(labels[:at])) is whole
+    names = kinds.label_values(pa.array(labels, pa.string()), whole)
+    if whole is Kind.TEXT:
+        assert len(names.unique()) == len(set(labels))
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (
+            pa.array([Decimal(10**20), Decimal(10**20 + 1)] * 30, pa.decimal128(38, 0)),
+            ["100000000000000000000", "100000000000000000001"],
+        ),
+        (pa.array([Decimal("1.00"), Decimal("-2.00")] * 30), ["-2", "1"]),
+        (pa.array([Decimal(0), Decimal(1)] * 30, pa.decimal128(30, 9)), ["0", "1"]),
+        (pa.array([1e20, 3.0] * 30), ["100000000000000000000", "3"]),
+    ],
+)
+def test_declared_numbers_are_called_by_their_digits(ingest, tmp_path, labels, classes):
+    path = str(tmp_path / "a.parquet")
+    pq.write_table(pa.table({"v": list(range(60)), "y": labels}), path)
+    assert ingest(path).summary.classes == classes
+    for look in (inspect, survey):
+        assert sorted(look(path, IngestParams(label="y")).class_counts) == classes
+
+
+@pytest.mark.parametrize("labels", [("0.5", "1e-05", "1"), (".5", "-0.25")])
+def test_fractions_are_no_classes(ingest, tmp_path, labels):
+    path = csv_of(tmp_path / "a.csv", ["1", "2"], labels)
+    with pytest.raises(UserError, match=r"row 1.* holds the number 0\.5, .*regression"):
+        ingest(path)
 
 
 def test_a_blank_label_is_none(ingest, tmp_path):
