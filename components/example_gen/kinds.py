@@ -76,7 +76,7 @@ LABEL_FORMAT: Final = TextFormat(null_values=())
 
 _WHOLE_LABEL: Final = r"^(?:0|-?[1-9]\d*)(?:\.0*)?$"
 _BLANK: Final = "[\\s\u00a0\u2009\u202f]*"
-_SIGN: Final = "([+\u2212-]?)"
+_SIGN: Final = "([+\u2212-])"
 _CURRENCY: Final = r"\p{Sc}"
 
 
@@ -460,7 +460,7 @@ def number_patterns(*formats: tuple[str, str | None]) -> tuple[str, str]:
     unit = rf"{_BLANK}(?:%|{_CURRENCY})?{_BLANK}"
     before = rf"{_BLANK}(?:{_CURRENCY})?{_BLANK}"
     return (
-        rf"^{_BLANK}{_SIGN}{before}{_SIGN}{number}{unit}$",
+        rf"^(?:{_BLANK}{_SIGN}?{before}|{before}{_SIGN}){number}{unit}$",
         rf"^{_BLANK}\({before}{number}{unit}\){_BLANK}$",
     )
 

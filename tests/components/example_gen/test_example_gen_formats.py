@@ -75,6 +75,8 @@ def test_numbers_are_read_as_people_write_them(decimal, thousands, values, expec
         (".", None, ["05.01.2024"]),
         (".", None, ["5 5"]),
         (".", None, ["--5"]),
+        (".", None, ["+-5"]),
+        (".", None, ["-$-5"]),
         (".", None, ["K1", "$"]),
         (".", None, ["0x1F"]),
         (".", ",", ["0,125"]),
@@ -361,6 +363,35 @@ def test_a_column_that_looks_like_numbers_is_told(ingest, tmp_path):
     assert "'0,156', '1,156', '10,156' set data.decimal and data.thousands" in note.message
     mixed = ["a", "b", "1"]
     assert not ingest(csv_of(tmp_path / "a.csv", mixed, rows=80)).summary.notes
+
+
+@pytest.mark.parametrize(
+    ("values", "units", "examples"),
+    [
+        (["$5", "\u20ac5", "5%", "$4"], "'$', '%', '\u20ac'", "'$4', '5%', '\u20ac5'"),
+        (["0.5", "50%", "0.25"], "none, '%'", "'50%'"),
+        (["7", "(\u00a3 3)", "\u22124"], "none, '\u00a3'", "'(\u00a3 3)'"),
+        (["5%", "NA", "7 %"], None, None),
+        (["\u22125", "6", "\u00a07"], None, None),
+    ],
+)
+def test_numbers_of_several_units_are_told(ingest, tmp_path, values, units, examples):
+    path = csv_of(tmp_path / "a.csv", values)
+    notes = notes_of(ingest(path), "mixed_units")
+    assert [note.column for note in notes] == ["v"] * (units is not None)
+    if notes:
+        assert f"different units ({units}), such as {examples};" in notes[0].message
+    (tmp_path / "d").mkdir()
+    for i, value in enumerate(values):
+        csv_of(tmp_path / "d" / f"{i}.csv", [value])
+    assert notes_of(ingest(tmp_path / "d"), "mixed_units") == notes
+    told = survey(str(path), IngestParams(label="y")).notes
+    assert [note for note in told if note.name == "mixed_units"] == notes
+
+
+def test_weights_of_several_units_are_told(ingest, tmp_path):
+    path = csv_of(tmp_path / "a.csv", ["5", "50%"])
+    assert len(notes_of(ingest(path, weight="v"), "mixed_units")) == 1
 
 
 def test_free_text_is_told(ingest, tmp_path):
