@@ -9,6 +9,7 @@ NaN is a missing value.
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 from typing import Final, Literal
 
@@ -267,7 +268,8 @@ def exact_hash(
       column: the same, `typed`.
       text_format: of a CSV's texts.
 
-    A whole number that neither int64 nor float64 holds, such as an id of 20 digits, is its digits;
+    A whole number that neither int64 nor float64 holds, such as an id of 20 digits, is its digits,
+    with an exponent or not;
     a float32 is the decimal that it is printed as, thus the same as in a CSV.
     """
     if pa.types.is_uint64(source.type):
@@ -286,11 +288,19 @@ def exact_hash(
             texts = pa.array([format(v, "f") for v in texts.to_pylist()])
         plain = _number_text(texts, text_format)
         texts = pc.ascii_trim_whitespace(texts if plain is None else plain)
+        if pc.any(pc.match_substring_regex(texts, "[eE]")).as_py():
+            texts = pa.array(map(_without_exponent, texts.to_pylist()), pa.string())
         texts = pc.replace_substring_regex(texts, pattern=r"^(-?)0+(\d)", replacement=r"\1\2")
         texts = pc.replace_substring_regex(texts, pattern=r"^(-?\d+)\.0*$", replacement=r"\1")
         whole = np.asarray(pc.match_substring_regex(texts, r"^-?\d+$"))
         value[wide[whole]] = column_hash(texts.filter(pa.array(whole)))
     return value
+
+
+def _without_exponent(number: str) -> str:
+    """A whole number's digits; any other text of a number below 1.8e308 as it is."""
+    exact = Decimal(number)
+    return str(int(exact)) if exact == int(exact) else number
 
 
 def first_infinite(column: pa.Array) -> int | None:

@@ -259,6 +259,29 @@ def test_declared_numbers_are_called_by_their_digits(ingest, tmp_path, labels, c
         assert sorted(look(path, IngestParams(label="y")).class_counts) == classes
 
 
+@settings(deadline=None, max_examples=80)
+@given(
+    digits=st.integers(1, 10**20).map(str),
+    zeros=st.integers(0, 280),
+    other=st.integers(-2, 2),
+)
+def test_a_whole_number_has_one_identity_however_it_is_written(digits, zeros, other):
+    number = int(digits) * 10**zeros
+    texts = [
+        str(number),
+        f"{number}.0",
+        f" 0{number} ",
+        f"{digits}e{zeros}",
+        f"{digits[0]}.{digits[1:]}E+{zeros + len(digits) - 1}",
+        f"{digits}0000e{zeros - 4}",
+    ]
+    text = pa.array([*texts, f"{number + other}", "1e20", "0.5"])
+    found = kinds.exact_hash(text, kinds.typed(text, Kind.FLOAT))
+    assert len(set(found[: len(texts)])) == 1
+    assert (found[len(texts)] == found[0]) == (other == 0)
+    assert len(set(found[-2:])) == 2
+
+
 @pytest.mark.parametrize("labels", [("0.5", "1e-05", "1"), (".5", "-0.25")])
 def test_fractions_are_no_classes(ingest, tmp_path, labels):
     path = csv_of(tmp_path / "a.csv", ["1", "2"], labels)
