@@ -97,7 +97,8 @@ def kind_of_text(
 
     INT and FLOAT as Arrow's casts read them, or with the format's separators, a sign, a currency's
     symbol, a percent sign or in brackets (negative); BOOL is true or false in any case, TIME is
-    ISO 8601 (a date, or a date and a time up to microseconds), ZONED the same with an offset.
+    ISO 8601 (a date, or a date and a time; what is finer than microseconds is cut off), ZONED the
+    same with an offset or ` UTC`.
     Blanks around are passed over, and texts of blanks and the format's null values are no values,
     except in text.
     """
@@ -116,9 +117,10 @@ def kind_of_text(
     text = pc.ascii_trim_whitespace(values)
     if pc.all(pc.is_in(pc.ascii_lower(text), value_set=pa.array(_TRUTH))).as_py():
         return join(at_least, Kind.BOOL)
-    for kind in (Kind.TIME, Kind.ZONED):
-        if _try_cast(text, kind) is not None:
-            return join(at_least, kind)
+    if text[0].as_py()[:1].isdigit():
+        for kind in (Kind.TIME, Kind.ZONED):
+            if _times(text, kind) is not None:
+                return join(at_least, kind)
     return Kind.TEXT
 
 
@@ -404,7 +406,17 @@ def _parse(text: pa.Array, kind: Kind, text_format: TextFormat) -> pa.Array:
     text = pc.ascii_trim_whitespace(text)
     if kind is Kind.BOOL:
         return pc.equal(pc.ascii_lower(text), _TRUTH[0])
-    return text.cast(_ARROW[kind]).cast(pa.int64())
+    times = _times(text, kind)
+    return (text.cast(_ARROW[kind]) if times is None else times).cast(pa.int64())
+
+
+def _times(text: pa.Array, kind: Kind) -> pa.Array | None:
+    """The times of trimmed texts; None where one is none."""
+    if (times := _try_cast(text, kind)) is not None:
+        return times
+    text = pc.replace_substring_regex(text, r"(:\d\d(?:\.\d+)?) UTC$", r"\1Z")
+    text = pc.replace_substring_regex(text, r"(:\d\d\.\d{6})\d{1,3}", r"\1")
+    return _try_cast(text, kind)
 
 
 @functools.lru_cache
@@ -471,7 +483,7 @@ def number_patterns(*formats: tuple[str, str | None]) -> tuple[str, str]:
     before = rf"{_BLANK}(?:{_CURRENCY})?{_BLANK}"
     return (
         rf"^(?:{_BLANK}{_SIGN}?{before}|{before}{_SIGN}){number}{unit}$",
-        rf"^{_BLANK}\({before}{number}{unit}\){_BLANK}$",
+        rf"^(?:{_BLANK}\({before}|{before}\({_BLANK}){number}{unit}\){_BLANK}$",
     )
 
 

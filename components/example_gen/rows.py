@@ -423,7 +423,8 @@ class FileRows:
             ) from error
         if kind is Kind.FLOAT and (row := first_infinite(result)) is not None:
             raise UserError(
-                f"{self._at(first_row, row)}, column {name!r}: an infinite value; replace it, "
+                f"{self._at(first_row, row)}, column {name!r}: an infinite value "
+                f"({str(column[row].as_py())[:60]}); replace it, "
                 "leave it empty (missing) or exclude the column"
             )
         return result

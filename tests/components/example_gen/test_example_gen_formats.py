@@ -55,6 +55,7 @@ def read(values, text_format):
         (",", ".", ["€ 3,5", "1.200 €"], [3.5, 1200.0]),
         (".", None, ["12 %", "0.5%"], [12.0, 0.5]),
         (".", ",", ["(1,000)", "250"], [-1000, 250]),
+        (".", None, [" $ (3.00)", "$(4.50)", " $ 3.00 "], [-3.0, -4.5, 3.0]),
     ],
 )
 def test_numbers_are_read_as_people_write_them(decimal, thousands, values, expected):
@@ -76,6 +77,7 @@ def test_numbers_are_read_as_people_write_them(decimal, thousands, values, expec
         (".", None, ["5 5"]),
         (".", None, ["--5"]),
         (".", None, ["+-5"]),
+        (".", None, ["$($5)"]),
         (".", None, ["-$-5"]),
         (".", None, ["K1", "$"]),
         (".", None, ["0x1F"]),
@@ -342,6 +344,27 @@ def test_dates_of_any_year_are_read(ingest, tmp_path, form):
         path = tmp_path / "a.parquet"
         pq.write_table(pa.table({"v": cast, "i": list(range(60)), "y": labels}), path)
     assert ingest(path).column("v") == [seconds(day) for day in days]
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        (["2024-01-01 00:00:01 UTC", "1969-12-31 23:59:59.5 UTC"], Kind.ZONED),
+        (["2024-01-01 00:00:01 UTC", "2024-01-01T02:00:00.25+02:00"], Kind.ZONED),
+        (["2024-01-01 00:00:00.123456789", "1969-12-31T23:59:59.9999999"], Kind.TIME),
+        (["2024-01-01 00:00:00.123456789Z", "1969-12-31 23:59:59.123456 UTC"], Kind.ZONED),
+        (["2024-01-01 00:00:00", "2024-01-01 00:00:00 UTC"], Kind.TEXT),
+        (["2024-01-01 00:00:00 CET"], Kind.TEXT),
+        (["2024-01-01 00:00:00.1234567890"], Kind.TEXT),
+        (["12 UTC"], Kind.TEXT),
+    ],
+)
+def test_times_are_read_as_databases_write_them(texts, kind):
+    found, times = read([*texts, None], TextFormat())
+    assert found is kind
+    if kind is not Kind.TEXT:
+        peers = [pd.Timestamp(text.replace(" UTC", "Z")).value for text in texts]
+        assert times == [*(nanoseconds // 1000 for nanoseconds in peers), None]
 
 
 def test_times_of_spark_are_read(ingest, tmp_path):
