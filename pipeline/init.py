@@ -279,11 +279,22 @@ def _notes(look: _Look) -> list[Note]:
 
 
 def _formatted(cells: CellFormat) -> list[str]:
-    shown = [f"column {n!r}, such as {e!r}" for n, e in list(cells.formatted.items())[:_SHOWN]]
-    more = len(cells.formatted) - len(shown)
-    if not shown:
+    read = list(cells.formatted.items())
+    if not read:
         return []
-    return [f"numbers by their format: {'; '.join(shown)}" + (f"; {more} more" if more else "")]
+    shown = [f"column {name!r}, {r.text!r} is {r.number}" for name, r in read[:_SHOWN]]
+    more = f"; {len(read) - _SHOWN} more" if len(read) > _SHOWN else ""
+    lines = [f"numbers by their format: {'; '.join(shown)}{more}"]
+    doubted = next(((name, r) for name, r in read if r.other is not None), None)
+    if doubted is not None:
+        name, reading = doubted
+        other = "," if cells.decimal == "." else "."
+        lines.append(
+            f"data.decimal {other!r} fits all columns as well as {cells.decimal!r}, which was "
+            f"chosen: by it {reading.text!r} in column {name!r} is {reading.other}; where that is "
+            f"meant use --decimal {other!r}, or set data.decimal and data.thousands"
+        )
+    return lines
 
 
 def _cells(markers: Mapping[str, int]) -> str:

@@ -29,6 +29,8 @@ _FEW_VALUES: Final = 12
 _MOST_CHARACTERS: Final = 60  # of a text that is shown
 _EXACT_FLOAT: Final = 2.0**53
 _HIGH: Final = np.uint64(0xFFFFFFFF00000000)
+_NO_WORDS: Final = np.zeros(0, np.uint64)
+_NO_ROWS: Final = np.zeros(0, np.int64)
 _SEPARATORS: Final = f"[{''.join(THOUSANDS)}]"
 
 
@@ -44,8 +46,8 @@ class Distinct:
     """
 
     limit: int = LIMIT
-    words: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
-    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    words: np.ndarray = field(default_factory=lambda: _NO_WORDS)
+    rows: np.ndarray = field(default_factory=lambda: _NO_ROWS)
     texts: np.ndarray | None = None
 
     @property
@@ -86,6 +88,7 @@ class ColumnFacts:
       others: some of the texts that look like none, sorted.
       broken: rows with a text that has a line break.
       spaced: some of a label's texts that have blanks around, sorted.
+      units: unit of some of its numbers, '' for none -> the smallest text that has it.
       is_parsed: its values were read from a CSV's text.
     """
 
@@ -98,6 +101,7 @@ class ColumnFacts:
     others: list[str] = field(default_factory=list)
     broken: int = 0
     spaced: list[str] = field(default_factory=list)
+    units: dict[str, str] = field(default_factory=dict)
     is_parsed: bool = False
 
     def merge(self, other: "ColumnFacts") -> None:
@@ -112,6 +116,12 @@ class ColumnFacts:
         self.distinct.add(other.distinct.words, other.distinct.rows, other.distinct.texts)
         for name in ("formatted", "others", "spaced"):
             setattr(self, name, _smallest([*getattr(self, name), *getattr(other, name)]))
+        self.add_units(other.units)
+
+    def add_units(self, units: Mapping[str, str]) -> None:
+        """Adds unit -> the smallest text that has it."""
+        for unit, text in units.items():
+            self.units[unit] = min(text, self.units.get(unit, text))
 
     @property
     def survivors(self) -> tuple[int, int]:
@@ -154,10 +164,14 @@ class Facts:
         if is_label:
             self._learn_label(name, column)
         is_feature = not is_label and name != self._params.weight
+        if self._is_csv and not is_label and kind in (Kind.INT, Kind.FLOAT):
+            facts = self._facts_of(name)
+            facts.kind = kind
+            facts.add_units(_units(source, column))
         told = is_feature and kind in (Kind.FLOAT, Kind.TEXT)
         if not (told or self._everything):
             return
-        facts = self.columns.setdefault(name, ColumnFacts(distinct=Distinct(self._limit)))
+        facts = self._facts_of(name)
         facts.kind = kind
         facts.is_parsed |= pa.types.is_string(source.type) and self._is_csv
         facts.rows += len(column)
@@ -178,7 +192,8 @@ class Facts:
             encoded = column.dictionary_encode()
             rows = np.bincount(np.asarray(encoded.indices), minlength=len(encoded.dictionary))
             source = column = encoded.dictionary
-        words = _float_words(source, column) if kind is Kind.FLOAT else column_hash(column)
+        is_float = pa.types.is_floating(column.type)
+        words = _float_words(source, column) if is_float else column_hash(column)
         texts = None
         if self._everything:
             # Of many distinct values those will do that the sample will hold.
@@ -189,9 +204,14 @@ class Facts:
         if kind is Kind.TEXT and is_feature:
             _learn_texts(facts, column, rows)
 
+    def _facts_of(self, name: str) -> ColumnFacts:
+        if name not in self.columns:
+            self.columns[name] = ColumnFacts(distinct=Distinct(self._limit))
+        return self.columns[name]
+
     def _learn_label(self, name: str, column: pa.Array) -> None:
         if pa.types.is_large_binary(column.type):
-            facts = self.columns.setdefault(name, ColumnFacts(distinct=Distinct(self._limit)))
+            facts = self._facts_of(name)
             try:
                 texts = column.unique().drop_null().cast(pa.large_string())
             except pa.ArrowInvalid:
@@ -206,7 +226,10 @@ def notes(facts: Mapping[str, ColumnFacts], label: str) -> list[Note]:
     for name, column in facts.items():
         if name == label:
             found += [_blanks(name, column)] if column.spaced else []
-        elif column.kind is Kind.TEXT:
+            continue
+        if len(column.units) > 1:
+            found.append(_mixed_units(name, column))
+        if column.kind is Kind.TEXT:
             found += _of_text(name, column)
         elif column.kind is Kind.FLOAT:
             had, left = column.survivors
@@ -222,6 +245,18 @@ def _blanks(name: str, column: ColumnFacts) -> Note:
         message=f"label column {name!r}: blanks around a class's name are passed over, so that "
         f"{_listed(column.spaced)} are the classes "
         f"{_listed([text.strip() for text in column.spaced])}",
+    )
+
+
+def _mixed_units(name: str, column: ColumnFacts) -> Note:
+    units = [repr(unit) if unit else "none" for unit in sorted(column.units)]
+    texts = [text for unit, text in sorted(column.units.items()) if unit]
+    return Note(
+        name="mixed_units",
+        column=name,
+        message=f"column {name!r}: its numbers have different units ({', '.join(units)}), such as "
+        f"{_listed(texts[:_SHOWN])}; the units are passed over, so that '50%' is 50; write all "
+        "numbers in one unit, or list the column under data.exclude",
     )
 
 
@@ -306,6 +341,28 @@ def _learn_texts(facts: ColumnFacts, texts: pa.Array, rows: np.ndarray) -> None:
     if not looks.all():
         rest = texts.filter(pa.array(~looks))
         facts.others = _smallest([*facts.others, *_first(rest)])
+
+
+def _units(text: pa.Array, numbers: pa.Array) -> dict[str, str]:
+    """Unit of some of the numbers, '' for none -> the smallest text that has it."""
+    if not _may_have_units(text):
+        return {"": ""} if numbers.null_count < len(numbers) else {}
+    text = text.filter(numbers.is_valid())
+    units = pc.replace_substring_regex(text, r"[^%\p{Sc}]+", "")
+    return {
+        unit: pc.min(text.filter(pc.equal(units, unit))).as_py() if unit else ""
+        for unit in units.unique().to_pylist()
+    }
+
+
+def _may_have_units(text: pa.Array) -> bool:
+    """A look at all bytes at once, as most columns have none."""
+    _, offsets, data = text.buffers()
+    if data is None or not len(text):
+        return False
+    ends = np.frombuffer(offsets, np.int32)[text.offset :]
+    part = data[ends[0] : ends[len(text)]].to_pybytes()
+    return b"%" in part or b"$" in part or not part.isascii()
 
 
 def _first(texts: pa.Array) -> list[str]:

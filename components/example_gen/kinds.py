@@ -9,6 +9,7 @@ NaN is a missing value.
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 from typing import Final, Literal
 
@@ -74,8 +75,9 @@ class TextFormat:
 LABEL_FORMAT: Final = TextFormat(null_values=())
 """A label is a name: nothing but the empty text is missing, and no number is written oddly."""
 
+_WHOLE_LABEL: Final = r"^(?:0|-?[1-9]\d*)(?:\.0*)?$"
 _BLANK: Final = "[\\s\u00a0\u2009\u202f]*"
-_SIGN: Final = "([+\u2212-]?)"
+_SIGN: Final = "([+\u2212-])"
 _CURRENCY: Final = r"\p{Sc}"
 
 
@@ -95,7 +97,8 @@ def kind_of_text(
 
     INT and FLOAT as Arrow's casts read them, or with the format's separators, a sign, a currency's
     symbol, a percent sign or in brackets (negative); BOOL is true or false in any case, TIME is
-    ISO 8601 (a date, or a date and a time up to microseconds), ZONED the same with an offset.
+    ISO 8601 (a date, or a date and a time; what is finer than microseconds is cut off), ZONED the
+    same with an offset or ` UTC`.
     Blanks around are passed over, and texts of blanks and the format's null values are no values,
     except in text.
     """
@@ -114,18 +117,86 @@ def kind_of_text(
     text = pc.ascii_trim_whitespace(values)
     if pc.all(pc.is_in(pc.ascii_lower(text), value_set=pa.array(_TRUTH))).as_py():
         return join(at_least, Kind.BOOL)
-    for kind in (Kind.TIME, Kind.ZONED):
-        if _try_cast(text, kind) is not None:
-            return join(at_least, kind)
+    if text[0].as_py()[:1].isdigit():
+        for kind in (Kind.TIME, Kind.ZONED):
+            if _times(text, kind) is not None:
+                return join(at_least, kind)
     return Kind.TEXT
 
 
 def kind_of_label(values: pa.Array, at_least: Kind = Kind.NULL) -> Kind:
-    """`kind_of_text` of a label: dates are names, and so are numbers where one is not finite."""
-    kind = kind_of_text(values, at_least)
-    if kind is Kind.FLOAT and not pc.all(pc.is_finite(_parse(values, kind, LABEL_FORMAT))).as_py():
+    """Kind of a CSV's label by its strings, joined with `at_least`; null and blank are no value.
+
+    INT of whole numbers in digits, with a minus or `.0` at most; FLOAT of numbers with a fraction,
+    which are no classes; BOOL as `kind_of_text` has it. Any other text is a name (TEXT), so that
+    different texts are different classes: '01', '1e3', '$1', '1%', dates.
+    """
+    if at_least is Kind.TEXT:
+        return at_least
+    names = pc.utf8_trim_whitespace(values.unique().drop_null())
+    names = names.filter(pc.not_equal(names, ""))
+    others = names.filter(pc.invert(pc.match_substring_regex(names, _WHOLE_LABEL)))
+    if len(others) < len(names):
+        at_least = join(at_least, Kind.INT)
+    if not len(others):
+        return at_least
+    if pc.all(pc.is_in(pc.ascii_lower(others), value_set=pa.array(_TRUTH))).as_py():
+        return join(at_least, Kind.BOOL)
+    numbers = _try_cast(others, Kind.FLOAT)
+    if numbers is None or not pc.all(_has_fraction(numbers)).as_py():
         return Kind.TEXT
-    return Kind.TEXT if kind in (Kind.TIME, Kind.ZONED) else kind
+    return join(at_least, Kind.FLOAT)
+
+
+def label_values(column: pa.Array, kind: Kind) -> pa.Array:
+    """A label as `class_names` takes it: `typed`, but digits of numbers that may have many.
+
+    Raises:
+      pa.ArrowException: a value does not fit.
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_uint64(column.type):
+        return column.cast(pa.string())
+    if pa.types.is_decimal(column.type):
+        encoded = column.dictionary_encode()
+        texts = [format(value, "f") for value in encoded.dictionary.to_pylist()]
+        return _whole_names(pa.array(texts, pa.string())).take(encoded.indices)
+    if pa.types.is_string(column.type) and kind is Kind.INT:
+        return _whole_names(pc.utf8_trim_whitespace(column))
+    return typed(column, kind)
+
+
+def whole_names(numbers: pa.Array) -> pa.Array:
+    """Digits of whole numbers: `label_values` of kind FLOAT.
+
+    Raises:
+      NotWhole: a number has a fraction or is infinite; its argument is the row.
+    """
+    if pa.types.is_string(numbers.type):
+        bad = pc.match_substring(numbers, ".")
+    else:
+        bad = pc.or_(_has_fraction(numbers), pc.is_inf(numbers))
+    if pc.any(bad).as_py():
+        raise NotWhole(int(np.argmax(bad.fill_null(False).to_numpy(zero_copy_only=False))))
+    if pa.types.is_string(numbers.type):
+        return numbers
+    try:
+        return numbers.cast(pa.int64()).cast(pa.string())
+    except pa.ArrowInvalid:  # beyond int64
+        return pa.array([v if v is None else format(v, ".0f") for v in numbers.to_pylist()])
+
+
+class NotWhole(ValueError):
+    """A number that is no class."""
+
+
+def _whole_names(texts: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(texts, r"\.0*$", "")
+
+
+def _has_fraction(numbers: pa.Array) -> pa.Array:
+    return pc.and_(pc.is_finite(numbers), pc.not_equal(numbers, pc.floor(numbers)))
 
 
 def without_null_values(text: pa.Array, text_format: TextFormat) -> pa.Array:
@@ -199,7 +270,8 @@ def exact_hash(
       column: the same, `typed`.
       text_format: of a CSV's texts.
 
-    A whole number that neither int64 nor float64 holds, such as an id of 20 digits, is its digits;
+    A whole number that neither int64 nor float64 holds, such as an id of 20 digits, is its digits,
+    with an exponent or not;
     a float32 is the decimal that it is printed as, thus the same as in a CSV.
     """
     if pa.types.is_uint64(source.type):
@@ -218,6 +290,8 @@ def exact_hash(
             texts = pa.array([format(v, "f") for v in texts.to_pylist()])
         plain = _number_text(texts, text_format)
         texts = pc.ascii_trim_whitespace(texts if plain is None else plain)
+        if pc.any(pc.match_substring_regex(texts, "[eE]")).as_py():
+            texts = pa.array(map(_without_exponent, texts.to_pylist()), pa.string())
         texts = pc.replace_substring_regex(texts, pattern=r"^(-?)0+(\d)", replacement=r"\1\2")
         texts = pc.replace_substring_regex(texts, pattern=r"^(-?\d+)\.0*$", replacement=r"\1")
         whole = np.asarray(pc.match_substring_regex(texts, r"^-?\d+$"))
@@ -225,9 +299,17 @@ def exact_hash(
     return value
 
 
+def _without_exponent(number: str) -> str:
+    """A whole number's digits; any other text of a number below 1.8e308 as it is."""
+    exact = Decimal(number)
+    return str(int(exact)) if exact == int(exact) else number
+
+
 def first_infinite(column: pa.Array) -> int | None:
-    """Row of the first infinite value in a column of floats; None: there is none."""
+    """Row of the first infinite value in a column of numbers; None: there is none."""
     values = column.flatten() if is_list(column.type) else column
+    if not pa.types.is_floating(values.type):
+        return None
     found = pc.is_inf(values).fill_null(False)
     if not pc.any(found).as_py():
         return None
@@ -324,7 +406,17 @@ def _parse(text: pa.Array, kind: Kind, text_format: TextFormat) -> pa.Array:
     text = pc.ascii_trim_whitespace(text)
     if kind is Kind.BOOL:
         return pc.equal(pc.ascii_lower(text), _TRUTH[0])
-    return text.cast(_ARROW[kind]).cast(pa.int64())
+    times = _times(text, kind)
+    return (text.cast(_ARROW[kind]) if times is None else times).cast(pa.int64())
+
+
+def _times(text: pa.Array, kind: Kind) -> pa.Array | None:
+    """The times of trimmed texts; None where one is none."""
+    if (times := _try_cast(text, kind)) is not None:
+        return times
+    text = pc.replace_substring_regex(text, r"(:\d\d(?:\.\d+)?) UTC$", r"\1Z")
+    text = pc.replace_substring_regex(text, r"(:\d\d\.\d{6})\d{1,3}", r"\1")
+    return _try_cast(text, kind)
 
 
 @functools.lru_cache
@@ -384,14 +476,14 @@ def number_patterns(*formats: tuple[str, str | None]) -> tuple[str, str]:
     """Regular expressions (RE2) of a number with its signs, and of one in brackets (negative).
 
     The number is in one of the formats, (decimal, thousands). Groups of digits between `thousands`
-    have three digits, or two as in India but for the last.
+    have three digits, or two as in India but for the last; the first begins with no 0.
     """
     number = rf"((?:{'|'.join(_digits(*f) for f in formats)})(?:[eE][+-]?\d+)?)"
     unit = rf"{_BLANK}(?:%|{_CURRENCY})?{_BLANK}"
     before = rf"{_BLANK}(?:{_CURRENCY})?{_BLANK}"
     return (
-        rf"^{_BLANK}{_SIGN}{before}{_SIGN}{number}{unit}$",
-        rf"^{_BLANK}\({before}{number}{unit}\){_BLANK}$",
+        rf"^(?:{_BLANK}{_SIGN}?{before}|{before}{_SIGN}){number}{unit}$",
+        rf"^(?:{_BLANK}\({before}|{before}\({_BLANK}){number}{unit}\){_BLANK}$",
     )
 
 
@@ -401,7 +493,7 @@ def _digits(decimal: str, thousands: str | None) -> str:
     whole = r"\d+"
     if thousands is not None:
         group = "\\" + thousands if thousands in ".,'" else thousands
-        whole = rf"(?:\d+|\d{{1,3}}(?:{group}\d{{2,3}})*{group}\d{{3}})"
+        whole = rf"(?:\d+|[1-9]\d{{0,2}}(?:{group}\d{{2,3}})*{group}\d{{3}})"
     return rf"{whole}(?:{point}\d*)?|{point}\d+"
 
 

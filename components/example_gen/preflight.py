@@ -14,7 +14,7 @@ from . import sources
 from .csv_rows import row_widths
 from .facts import ColumnFacts, Facts, look_like_numbers, notes
 from .files import Format, format_of, newest_files
-from .kinds import Kind, TextFormat, is_list, join, kind_of_label, kind_of_text, typed
+from .kinds import Kind, TextFormat, is_list, join, kind_of_label, kind_of_text, label_values, typed
 from .notes import Note
 from .params import NULL_VALUES, THOUSANDS, IngestParams
 from .plan import (
@@ -27,7 +27,7 @@ from .plan import (
     scan_file,
 )
 from .rare import becomes_of, merged_counts
-from .rows import NUMBERS, FileRows, check_params, class_names, label_values
+from .rows import NUMBERS, FileRows, check_params, class_names
 
 SAMPLE_ROWS = 10_000
 _SHOWN = 5
@@ -230,12 +230,27 @@ def guess_delimiter(path: str) -> str:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What the guessed format makes of a cell.
+
+    Attributes:
+      text: the cell.
+      number: what it is read as.
+      other: what it would be by the other decimal, where that fits all columns as well.
+    """
+
+    text: str
+    number: str
+    other: str | None = None
+
+
+@dataclass(frozen=True)
 class CellFormat:
     """How the cells of CSV files seem to be written.
 
     Attributes:
       decimal, thousands: as in the config.
-      formatted: column -> a number that shows it; of those that are numbers only by it.
+      formatted: column -> a cell that shows it; of the columns whose numbers depend on it.
       null_values: texts that are missing values in columns of numbers, dates or truth values and
         that are not so by default: text -> cells.
       in_text: column of text -> those of its texts that may mean a missing value.
@@ -243,7 +258,7 @@ class CellFormat:
 
     decimal: str = "."
     thousands: str | None = None
-    formatted: dict[str, str] = field(default_factory=dict)
+    formatted: dict[str, Reading] = field(default_factory=dict)
     null_values: dict[str, int] = field(default_factory=dict)
     in_text: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -265,8 +280,6 @@ def guess_cells(path: str, params: IngestParams) -> CellFormat:
         for batch in sources.read(file, "csv", params.delimiter, wanted):
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
                 cells.setdefault(name, _Cells(formats)).learn(column)
-    plain = formats[0]
-    needy = {name: c for name, c in cells.items() if c.kinds[plain] is Kind.TEXT}
     # The first of the best: max keeps the order.
     best = max(formats, key=lambda f: sum(c.kinds[f] in NUMBERS for c in cells.values()))
     known = {name: c for name, c in cells.items() if c.kinds[best] not in (Kind.TEXT, Kind.NULL)}
@@ -276,7 +289,7 @@ def guess_cells(path: str, params: IngestParams) -> CellFormat:
     return CellFormat(
         decimal=best.decimal,
         thousands=best.thousands,
-        formatted={n: c.example for n, c in needy.items() if n in known and c.example},
+        formatted=_readings(files, params, {n: c.kinds for n, c in cells.items()}, best),
         null_values={m: n for m, n in markers.items() if m not in NULL_VALUES},
         in_text={
             name: tuple(sorted(c.markers))
@@ -286,13 +299,62 @@ def guess_cells(path: str, params: IngestParams) -> CellFormat:
     )
 
 
+def _readings(
+    files: Sequence[str],
+    params: IngestParams,
+    kinds: Mapping[str, Mapping[TextFormat, Kind]],
+    best: TextFormat,
+) -> dict[str, Reading]:
+    """A cell of each column that `best` reads otherwise than the plain format, or one as good."""
+
+    def numbers(text_format: TextFormat) -> set[str]:
+        return {name for name, of in kinds.items() if of[text_format] in NUMBERS}
+
+    plain, *_ = formats = _formats(params)
+    others = [f for f in formats if f.decimal != best.decimal and numbers(f) == numbers(best)]
+    compared = others if best == plain else [plain]
+    if best == plain and params.delimiter == ",":
+        compared = []  # else it were doubted that 1.250 is one and a quarter
+    wanted = {
+        name
+        for name in numbers(best)
+        if any({kinds[name][best], kinds[name][f]} - {Kind.INT, Kind.BOOL} for f in compared)
+    }
+    found: dict[str, Reading] = {}
+    separators = (".," if best.decimal == "," or best == plain else "") + (best.thousands or "")
+    for file in files:
+        if len(found) == len(wanted):
+            break
+        header = sources.column_names(file, "csv", params.delimiter, params.max_line_bytes) or []
+        names = [name for name in header if name in wanted]
+        for batch in sources.read(file, "csv", params.delimiter, names):
+            for name in wanted.intersection(batch.schema.names) - set(found):
+                cells = batch.column(name)
+                cells = cells.filter(pc.match_substring_regex(cells, rf"(?:^|\d)[{separators}]\d"))
+                if len(cells):
+                    found[name] = _reading(cells[0].as_py(), best, others)
+            if len(found) == len(wanted):
+                break
+    in_order = {name: found[name] for name in kinds if name in found}
+    return {n: r for n, r in in_order.items() if r.other is not None or best != plain}
+
+
+def _reading(cell: str, best: TextFormat, others: Sequence[TextFormat]) -> Reading:
+    def number(text_format: TextFormat) -> str:
+        text = pa.array([cell])
+        return str(typed(text, kind_of_text(text, Kind.NULL, text_format), text_format)[0].as_py())
+
+    chosen = number(best)
+    other = next((text for f in others if (text := number(f)) != chosen), None)
+    return Reading(cell, chosen, other)
+
+
 class _Cells:
     """What a column's cells are in each of some formats, usual texts of missing values aside."""
 
     def __init__(self, formats: Sequence[TextFormat]) -> None:
         self.kinds = dict.fromkeys(formats, Kind.NULL)
         self.markers: Counter[str] = Counter()
-        self.example = ""
 
     def learn(self, column: pa.Array) -> None:
         """Adds a block's cells, string [n]."""
@@ -308,9 +370,6 @@ class _Cells:
         if any(kind is not Kind.TEXT for kind in self.kinds.values()):
             for cell_format, kind in _kinds(text, list(self.kinds)).items():
                 self.kinds[cell_format] = join(self.kinds[cell_format], kind)
-        if self.kinds[next(iter(self.kinds))] is Kind.TEXT and not self.example:
-            odd = text.filter(pc.match_substring_regex(text, r"\d[^\d]+\d"))
-            self.example = odd[0].as_py() if len(odd) else ""
 
 
 def _kinds(text: pa.Array, formats: Sequence[TextFormat]) -> dict[TextFormat, Kind]:
@@ -378,7 +437,7 @@ def _count_classes(
     values = pa.array(list(found))
     if file_format == "csv" and len(values):
         kind = kind_of_label(values)
-        values = typed(values, kind)
+        values = label_values(values, kind)
     names = class_names(values, kind, label, lambda _: files[0])
     check_class_count(len(found) if len(found) > _MANY else 0, label)
     counts: Counter[str | None] = Counter({None: unlabelled})

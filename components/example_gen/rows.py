@@ -20,6 +20,7 @@ from .kinds import (
     LABEL_FORMAT,
     Kind,
     NanInList,
+    NotWhole,
     TextFormat,
     as_lists,
     exact_hash,
@@ -30,8 +31,10 @@ from .kinds import (
     kind_of_label,
     kind_of_text,
     kind_of_type,
+    label_values,
     lengths,
     typed,
+    whole_names,
 )
 from .params import IngestParams
 
@@ -174,23 +177,10 @@ def text_format(name: str, params: IngestParams) -> TextFormat:
     return TextFormat(params.decimal, params.thousands, markers, own is not None)
 
 
-def label_values(column: pa.Array, kind: Kind) -> pa.Array:
-    """A label column as `class_names` takes it: `typed`, but text where int64 is too narrow.
-
-    Raises:
-      pa.ArrowException: a value does not fit.
-    """
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_uint64(column.type):
-        return column.cast(pa.string())
-    return typed(column, kind)
-
-
 def class_names(
     label: pa.Array, kind: Kind, name: str, at: Callable[[int], str] = "row {}".format
 ) -> pa.Array:
-    """Names of the classes in a `typed` label column.
+    """Names of the classes in `label_values`.
 
     Args:
       label: n values.
@@ -213,16 +203,14 @@ def class_names(
         raise UserError(f"label column {name!r} ({at(0)}) holds dates or times, not classes")
     try:
         if kind is Kind.FLOAT:
-            fraction = pc.not_equal(label, pc.floor(label)).fill_null(False)
-            fraction = fraction.to_numpy(zero_copy_only=False)
-            if fraction.any():
-                row = int(np.argmax(fraction))
-                raise UserError(
-                    f"label column {name!r} ({at(row)}) holds the number {label[row]}, not a "
-                    "class: regression is not supported; choose another label or bin this one"
-                )
-            label = label.cast(pa.int64())
+            label = whole_names(label)
         names = pc.utf8_trim_whitespace(label.cast(pa.large_string()))
+    except NotWhole as error:
+        row = error.args[0]
+        raise UserError(
+            f"label column {name!r} ({at(row)}) holds the number {label[row]}, not a "
+            "class: regression is not supported; choose another label or bin this one"
+        ) from error
     except pa.ArrowInvalid as error:
         raise UserError(f"label column {name!r} ({at(0)} and on): {error}") from error
     empty = pc.equal(names, "").fill_null(False)
@@ -435,7 +423,8 @@ class FileRows:
             ) from error
         if kind is Kind.FLOAT and (row := first_infinite(result)) is not None:
             raise UserError(
-                f"{self._at(first_row, row)}, column {name!r}: an infinite value; replace it, "
+                f"{self._at(first_row, row)}, column {name!r}: an infinite value "
+                f"({str(column[row].as_py())[:60]}); replace it, "
                 "leave it empty (missing) or exclude the column"
             )
         return result

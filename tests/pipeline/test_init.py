@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,63 @@ def test_the_format_of_numbers_is_guessed(tmp_path: Path, numbers, delimiter, ex
     assert (config.data.decimal, config.data.thousands) == expected
     assert config.data.delimiter == delimiter
     assert "n: float" in text or "n: int" in text
+
+
+@pytest.mark.parametrize(
+    ("columns", "delimiter", "expected", "told"),
+    [
+        (
+            {"n": ["0,125", "2", "1,500"]},
+            "\t",
+            (",", None),
+            ["numbers by their format: column 'n', '0,125' is 0.125"],
+        ),
+        (
+            {"n": ["1,500", "2,250"], "m": ["1,5", "7"]},
+            "\t",
+            (",", None),
+            ["column 'n', '1,500' is 1.5; column 'm', '1,5' is 1.5"],
+        ),
+        (
+            {"lat": ["52.520", "48.137"], "m": ["1,5", "2,5"]},
+            ";",
+            (",", "."),
+            ["column 'lat', '52.520' is 52520; column 'm', '1,5' is 1.5"],
+        ),
+        ({"lat": ["0.125", "2.5"], "m": ["2,5", "4"]}, ";", (".", None), ["'m'.* read as text"]),
+        (
+            {"n": ["1,500", "2,250"]},
+            "\t",
+            (".", ","),
+            [
+                "'1,500' is 1500",
+                "decimal ',' fits all columns as well .* '1,500' in column 'n' is 1.5",
+            ],
+        ),
+        (
+            {"n": ["1.500", "2.250"]},
+            ";",
+            (".", None),
+            ["'1.500' is 1.5", "decimal ',' fits all columns as well .* in column 'n' is 1500;"],
+        ),
+        ({"n": ["1.500", "2.250"]}, ",", (".", None), []),
+        ({"n": ["030 123 456", "040 123 456"]}, ",", (".", None), []),
+        ({"n": ["1", "2"], "m": ["$5", "7"]}, ";", (".", None), ["'m': .* different units"]),
+    ],
+)
+def test_what_the_guessed_format_makes_of_a_column_is_told(
+    tmp_path: Path, columns, delimiter, expected, told
+) -> None:
+    with (tmp_path / "d.csv").open("w", newline="") as file:
+        out = csv.writer(file, delimiter=delimiter)
+        out.writerow([*columns, "x", "y"])
+        for i in range(60):
+            out.writerow([*(v[i % len(v)] for v in columns.values()), i % 9, yn(i)])
+    config, found, _ = look(tmp_path / "d.csv")
+    assert (config.data.decimal, config.data.thousands) == expected
+    assert len(found) == len(told)
+    for line, pattern in zip(found, told, strict=True):
+        assert re.search(pattern, line)
 
 
 def test_a_decimal_comma_can_be_asked_for(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import datetime
 import io
 import re
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from tfx_imbalance.components.example_gen import kinds, sources
 from tfx_imbalance.components.example_gen.facts import Distinct
 from tfx_imbalance.components.example_gen.kinds import Kind, TextFormat
 from tfx_imbalance.components.example_gen.params import NULL_VALUES, THOUSANDS, IngestParams
+from tfx_imbalance.components.example_gen.preflight import inspect, survey
 
 YN = ("no", "yes")
 
@@ -53,6 +55,7 @@ def read(values, text_format):
         (",", ".", ["€ 3,5", "1.200 €"], [3.5, 1200.0]),
         (".", None, ["12 %", "0.5%"], [12.0, 0.5]),
         (".", ",", ["(1,000)", "250"], [-1000, 250]),
+        (".", None, [" $ (3.00)", "$(4.50)", " $ 3.00 "], [-3.0, -4.5, 3.0]),
     ],
 )
 def test_numbers_are_read_as_people_write_them(decimal, thousands, values, expected):
@@ -73,8 +76,14 @@ def test_numbers_are_read_as_people_write_them(decimal, thousands, values, expec
         (".", None, ["05.01.2024"]),
         (".", None, ["5 5"]),
         (".", None, ["--5"]),
+        (".", None, ["+-5"]),
+        (".", None, ["$($5)"]),
+        (".", None, ["-$-5"]),
         (".", None, ["K1", "$"]),
         (".", None, ["0x1F"]),
+        (".", ",", ["0,125"]),
+        (",", ".", ["0.125"]),
+        (".", " ", ["030 123 456"]),
     ],
 )
 def test_what_is_no_number_in_the_format_stays_text(decimal, thousands, values):
@@ -188,12 +197,98 @@ def test_a_file_of_null_values_alone_is_text_beside_one_of_text(ingest, tmp_path
         (("1,000", "2"), ["1,000", "2"]),
         ((" no", "no", " yes", "yes"), ["no", "yes"]),
         (("no\u00a0", "no", "yes"), ["no", "yes"]),
+        (("1", "1.0", " 2", "-3.00"), ["-3", "1", "2"]),
+        (("1.0", "9007199254740993", "9007199254740992"), None),
+        (("12345678901234567890", "12345678901234567891.0", "7"), None),
+        (("$5", "\u20ac5", "$7"), ["$5", "$7", "\u20ac5"]),
+        (("10", "10%"), ["10", "10%"]),
+        (("(1)", "-1"), ["(1)", "-1"]),
+        (("01", "1"), ["01", "1"]),
+        (("007", "008"), ["007", "008"]),
+        (("+1", "1", "2"), ["+1", "1", "2"]),
+        (("\u22121", "-1"), ["-1", "\u22121"]),
+        (("0", "-0", "1"), ["-0", "0", "1"]),
+        (("1e3", "1000", "1000.0"), ["1000", "1000.0", "1e3"]),
+        (("True", "false"), ["false", "true"]),
+        (("true", "1"), ["1", "true"]),
     ],
 )
 def test_every_text_but_the_empty_one_is_a_class(ingest, tmp_path, labels, classes):
     path = csv_of(tmp_path / "a.csv", ["1", "2.5", "7"], labels)
     options = {"null_values": ("NA", "EU", "0"), "thousands": ","}
+    classes = classes or sorted(label.removesuffix(".0") for label in labels)
     assert ingest(path, **options).summary.classes == classes
+    assert sorted(inspect(str(path), IngestParams(label="y", **options)).class_counts) == classes
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    labels=st.lists(
+        st.sampled_from(["1", "1.0", "01", "-1", "(1)", "1e0", "0.5", "5e-1", "true", "a", ""]),
+        max_size=10,
+    ),
+    at=st.integers(0, 10),
+)
+def test_the_kind_of_a_label_is_the_join_of_its_parts(labels, at):
+    def kind(part, known=Kind.NULL):
+        return kinds.kind_of_label(pa.array(part, pa.string()), known)
+
+    whole = kind(labels)
+    assert kinds.join(kind(labels[:at]), kind(labels[at:])) is whole
+    assert kind(labels[at:], kind(labels[:at])) is whole
+    names = kinds.label_values(pa.array(labels, pa.string()), whole)
+    if whole is Kind.TEXT:
+        assert len(names.unique()) == len(set(labels))
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (
+            pa.array([Decimal(10**20), Decimal(10**20 + 1)] * 30, pa.decimal128(38, 0)),
+            ["100000000000000000000", "100000000000000000001"],
+        ),
+        (pa.array([Decimal("1.00"), Decimal("-2.00")] * 30), ["-2", "1"]),
+        (pa.array([Decimal(0), Decimal(1)] * 30, pa.decimal128(30, 9)), ["0", "1"]),
+        (pa.array([1e20, 3.0] * 30), ["100000000000000000000", "3"]),
+    ],
+)
+def test_declared_numbers_are_called_by_their_digits(ingest, tmp_path, labels, classes):
+    path = str(tmp_path / "a.parquet")
+    pq.write_table(pa.table({"v": list(range(60)), "y": labels}), path)
+    assert ingest(path).summary.classes == classes
+    for look in (inspect, survey):
+        assert sorted(look(path, IngestParams(label="y")).class_counts) == classes
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    digits=st.integers(1, 10**20).map(str),
+    zeros=st.integers(0, 280),
+    other=st.integers(-2, 2),
+)
+def test_a_whole_number_has_one_identity_however_it_is_written(digits, zeros, other):
+    number = int(digits) * 10**zeros
+    texts = [
+        str(number),
+        f"{number}.0",
+        f" 0{number} ",
+        f"{digits}e{zeros}",
+        f"{digits[0]}.{digits[1:]}E+{zeros + len(digits) - 1}",
+        f"{digits}0000e{zeros - 4}",
+    ]
+    text = pa.array([*texts, f"{number + other}", "1e20", "0.5"])
+    found = kinds.exact_hash(text, kinds.typed(text, Kind.FLOAT))
+    assert len(set(found[: len(texts)])) == 1
+    assert (found[len(texts)] == found[0]) == (other == 0)
+    assert len(set(found[-2:])) == 2
+
+
+@pytest.mark.parametrize("labels", [("0.5", "1e-05", "1"), (".5", "-0.25")])
+def test_fractions_are_no_classes(ingest, tmp_path, labels):
+    path = csv_of(tmp_path / "a.csv", ["1", "2"], labels)
+    with pytest.raises(UserError, match=r"row 1.* holds the number 0\.5, .*regression"):
+        ingest(path)
 
 
 def test_a_blank_label_is_none(ingest, tmp_path):
@@ -251,6 +346,27 @@ def test_dates_of_any_year_are_read(ingest, tmp_path, form):
     assert ingest(path).column("v") == [seconds(day) for day in days]
 
 
+@pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        (["2024-01-01 00:00:01 UTC", "1969-12-31 23:59:59.5 UTC"], Kind.ZONED),
+        (["2024-01-01 00:00:01 UTC", "2024-01-01T02:00:00.25+02:00"], Kind.ZONED),
+        (["2024-01-01 00:00:00.123456789", "1969-12-31T23:59:59.9999999"], Kind.TIME),
+        (["2024-01-01 00:00:00.123456789Z", "1969-12-31 23:59:59.123456 UTC"], Kind.ZONED),
+        (["2024-01-01 00:00:00", "2024-01-01 00:00:00 UTC"], Kind.TEXT),
+        (["2024-01-01 00:00:00 CET"], Kind.TEXT),
+        (["2024-01-01 00:00:00.1234567890"], Kind.TEXT),
+        (["12 UTC"], Kind.TEXT),
+    ],
+)
+def test_times_are_read_as_databases_write_them(texts, kind):
+    found, times = read([*texts, None], TextFormat())
+    assert found is kind
+    if kind is not Kind.TEXT:
+        peers = [pd.Timestamp(text.replace(" UTC", "Z")).value for text in texts]
+        assert times == [*(nanoseconds // 1000 for nanoseconds in peers), None]
+
+
 def test_times_of_spark_are_read(ingest, tmp_path):
     days = [FAR[i % 5] for i in range(60)]
     times = pa.array([datetime.datetime.fromisoformat(day) for day in days], pa.timestamp("us"))
@@ -293,6 +409,35 @@ def test_a_column_that_looks_like_numbers_is_told(ingest, tmp_path):
     assert "'0,156', '1,156', '10,156' set data.decimal and data.thousands" in note.message
     mixed = ["a", "b", "1"]
     assert not ingest(csv_of(tmp_path / "a.csv", mixed, rows=80)).summary.notes
+
+
+@pytest.mark.parametrize(
+    ("values", "units", "examples"),
+    [
+        (["$5", "\u20ac5", "5%", "$4"], "'$', '%', '\u20ac'", "'$4', '5%', '\u20ac5'"),
+        (["0.5", "50%", "0.25"], "none, '%'", "'50%'"),
+        (["7", "(\u00a3 3)", "\u22124"], "none, '\u00a3'", "'(\u00a3 3)'"),
+        (["5%", "NA", "7 %"], None, None),
+        (["\u22125", "6", "\u00a07"], None, None),
+    ],
+)
+def test_numbers_of_several_units_are_told(ingest, tmp_path, values, units, examples):
+    path = csv_of(tmp_path / "a.csv", values)
+    notes = notes_of(ingest(path), "mixed_units")
+    assert [note.column for note in notes] == ["v"] * (units is not None)
+    if notes:
+        assert f"different units ({units}), such as {examples};" in notes[0].message
+    (tmp_path / "d").mkdir()
+    for i, value in enumerate(values):
+        csv_of(tmp_path / "d" / f"{i}.csv", [value])
+    assert notes_of(ingest(tmp_path / "d"), "mixed_units") == notes
+    told = survey(str(path), IngestParams(label="y")).notes
+    assert [note for note in told if note.name == "mixed_units"] == notes
+
+
+def test_weights_of_several_units_are_told(ingest, tmp_path):
+    path = csv_of(tmp_path / "a.csv", ["5", "50%"])
+    assert len(notes_of(ingest(path, weight="v"), "mixed_units")) == 1
 
 
 def test_free_text_is_told(ingest, tmp_path):
