@@ -692,3 +692,59 @@ def test_whole_numbers_among_objects_are_classes():
     done = resample(x, np.where(y == "yes", 1.0, 0.0).astype(object), OVER)
     assert done.report.after == {"0": 45, "1": 45}
     assert done.y.dtype == object
+
+
+TEXTS = [
+    ("$5", "5"),
+    ("10%", "10"),
+    ("(1)", "-1"),
+    ("01", "1"),
+    ("007", "7", "7.0"),
+    ("1,000", "1000", "1e3"),
+    ("true", "True", "nan", "null"),
+    ("9007199254740993", "9007199254740992", "1.0"),
+]
+FORMS = {
+    "text": np.asarray,
+    "list": list,
+    "objects": lambda y: np.array(y, object),
+    "series": pd.Series,
+    "string": lambda y: pd.Series(y, dtype="string"),
+    "categories": pd.Categorical,
+    "arrow": lambda y: arrow(y, pa.string()),
+    "dictionary": lambda y: arrow(pa.array(y).dictionary_encode()),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("texts", TEXTS, ids="|".join)
+def test_each_text_is_a_class_of_its_own_and_y_comes_back_as_it_came(texts, form):
+    words = [texts[min(i % 8, len(texts) - 1)] for i in range(60)]
+    y = FORMS[form](words)
+    for method in ("smote", "under"):
+        done = resample(make()[0], y, params_of(method))
+        assert done.report.before == Counter(words)
+        assert Counter(done.y) == done.report.after
+        kept = done.index >= 0
+        assert list(done.y[kept]) == [words[row] for row in done.index[kept]]
+        if form != "list":
+            assert type(done.y) is type(y)
+            assert done.y.dtype == y.dtype
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ([2**53 + 1, 2**53, 1.0], {"9007199254740993", "9007199254740992", "1"}),
+        (["a", 1], {"a", "1"}),
+        (np.array([2**64 - 1, 2**63], np.uint64), {"18446744073709551615", "9223372036854775808"}),
+        (pd.array([-1, 1], "Int8"), {"-1", "1"}),
+        (pd.arrays.SparseArray([0, 1]), {"0", "1"}),
+    ],
+)
+def test_each_number_is_a_class_of_its_own(values, names):
+    y = [values[i % len(values)] for i in range(60)]
+    y = y if isinstance(values, list) else pd.Series(y, dtype=values.dtype)
+    done = resample(make()[0], y, OVER)
+    assert set(done.report.after) == names
+    assert set(map(repr, done.y)) == set(map(repr, y))
