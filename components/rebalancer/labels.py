@@ -123,8 +123,15 @@ def _column(y: Any) -> pd.Series:
 
 def _array(y: Any) -> np.ndarray:
     """Of a list whose values NumPy would change, to make them one type, an array of objects."""
-    made = np.asarray(y)
-    return made if made is y or made.tolist() == y else np.array(y, object)
+    if np.ma.is_masked(y):
+        raise UserError("y is an array with masked values; leave those rows out")
+    try:
+        made = np.asarray(y)
+    except ValueError as error:
+        raise UserError(f"y is no list of classes: {error}") from None
+    if isinstance(y, list | tuple) and made.ndim == 1 and made.tolist() != list(y):
+        return np.array(y, object)
+    return made
 
 
 def _must_be_few(column: pd.Series, values: int) -> None:

@@ -373,6 +373,19 @@ def test_several_columns_of_classes_are_told():
     must_say(r"^y\b", x, np.column_stack([y, y]), OVER)
 
 
+def test_masked_and_ragged_classes_are_told():
+    x, y = make()
+    must_say(
+        "y is an array with masked", x, np.ma.masked_array(np.arange(60) % 2, y == "yes"), OVER
+    )
+    must_say("y is no list of classes", x, [[1], [1, 2]] * 30, OVER)
+
+
+def test_a_tuple_of_classes_is_as_a_list():
+    x, y = make()
+    assert resample(x, tuple(y.tolist()), OVER).y.dtype == y.dtype
+
+
 def test_one_class_is_told():
     x, y = make()
     must_say(r"rows of 1 class \(no\)", x[y == "no"], y[y == "no"], OVER)
