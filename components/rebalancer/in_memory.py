@@ -21,7 +21,7 @@ from .outliers import findings, fit_rows, moved_rows, samples_of
 from .params import RebalanceParams
 from .plan import decide, decides, outcome_tally, plan, planned_tally, prepare
 from .report import OutlierFindings, Rebalancing
-from .rows import Origin, Rows
+from .rows import Origin, Rows, Split
 from .samplers import SAMPLERS, SyntheticSampler
 from .synthesis import synthesise
 
@@ -166,6 +166,24 @@ def resample(
         weights=made.weights[codes],
         report=tally.report(params, "computed", "counted"),
     )
+
+
+def numeric_of(table: pd.DataFrame) -> np.ndarray | None:
+    """float32 or float64 [n, d], the rows between which methods measure distances in `resample`.
+
+    Args:
+      table: n rows, its columns named by text.
+
+    Returns:
+      None where a column is categorical.
+
+    Raises:
+      UserError: a column is neither numeric nor categorical.
+    """
+    columns, kinds = _columns(table, set())
+    none = np.zeros(len(table), np.int64)
+    rows = Rows(none, none, columns)
+    return None if kinds else Split(rows, (), _features(columns, kinds), 0).numeric
 
 
 def _array(x: Any) -> np.ndarray:
