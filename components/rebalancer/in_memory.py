@@ -80,7 +80,8 @@ def resample(
     Args:
       x: n rows: a DataFrame, an array or a sparse matrix [n, d]. Methods that copy or drop take
         columns of any sort, with missing values; the others need numbers, and columns of text,
-        categories or truth values are categorical. They make a sparse matrix dense meanwhile.
+        categories or truth values are categorical. They make a sparse matrix dense meanwhile, and
+        refuse what neither int64 nor float64 holds, such as times, unless `categorical` names it.
       y: n classes: a Series, a frame of one column, a categorical, an array [n] or [n, 1], a list.
         Integers and whole floats are called as '3', truth values 'true' and 'false', as in the
         pipeline. Rows of pandas keep their index unless there are synthetic rows, which have none.
