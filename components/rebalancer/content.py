@@ -28,6 +28,21 @@ def identities(x: Any) -> np.ndarray:
     return hashing.row_ids(pa.Table.from_pydict(columns))
 
 
+def plain(column: pd.Series) -> pd.Series:
+    """[n], the same values in pandas' own types, where they are sparse or of Arrow's types.
+
+    Arrow's integers stay as they are, since pandas has none of its own that may be missing.
+    """
+    if isinstance(column.dtype, pd.SparseDtype):
+        return column.sparse.to_dense()
+    if not isinstance(column.dtype, pd.ArrowDtype) or column.dtype.kind in "iu":
+        return column
+    values = pa.array(column)
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    return pd.Series(values.to_pandas().to_numpy(), column.index, name=column.name)
+
+
 def _of_sparse(x: Any) -> np.ndarray:
     """As of the dense matrix: from the sum of rows of zeros what is there differs by its own."""
     rows = x.tocsr().copy()
@@ -47,13 +62,14 @@ def _of_sparse(x: Any) -> np.ndarray:
 
 def _arrow(column: pd.Series) -> pa.Array:
     """As `hashing.row_ids` takes it."""
-    if isinstance(column.dtype, pd.SparseDtype):
-        column = column.sparse.to_dense()
-    if pd.api.types.is_float_dtype(column):
+    column = plain(column)
+    if column.dtype.kind == "f":
         with np.errstate(over="ignore"):
             return pa.array(column.to_numpy(np.float64, na_value=np.nan))
     try:
         values = pa.array(column, from_pandas=True)
+        if isinstance(values, pa.ChunkedArray):
+            values = values.combine_chunks()
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
         if pa.types.is_temporal(values.type):

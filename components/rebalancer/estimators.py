@@ -7,6 +7,7 @@ stand. What only imbalanced-learn's algorithm reads (`replacement`, other metric
 SMOTENC) is refused. `n_jobs` changes nothing: searches use all cores.
 """
 
+import re
 import warnings
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -25,7 +26,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval
 
 from ..errors import UserError
-from .in_memory import Resampled, resample
+from .in_memory import Resampled, numeric_of, resample
 from .labels import labels_of
 from .neighbors import Space, nearest
 from .params import RebalanceParams
@@ -50,6 +51,8 @@ __all__ = [
 
 _NO_LIMIT: Final = 1e9
 _MOST_SEED: Final = 2**31 - 1
+_NUMBER: Final = re.compile(r"\bx(\d+)\b")
+_COLUMNS: Final = re.compile(r"column 'x\d+'|(features|ones) \(x\d+(, x\d+)*\)")
 
 
 class _Rows:
@@ -102,7 +105,7 @@ class _Rows:
             )
             return resample(_by_position(X), y, params, categorical)
         except UserError as error:
-            raise UserError(str(error).replace("rebalance.", "")) from None
+            raise _by_name(error, X) from None
 
     def _seed(self) -> int:
         state = getattr(self, "random_state", 0)
@@ -258,18 +261,22 @@ class BorderlineSMOTE(_Grows, over_sampling.BorderlineSMOTE):
 
     def _in_danger(self, X: Any, y: np.ndarray) -> dict[Any, np.ndarray]:
         m = _wanted("m_neighbors", self.nn_m_, 1)
+        every = {key: np.flatnonzero(y == key) for key, n in self.sampling_strategy_.items() if n}
         if len(y) <= m:
-            return {
-                key: np.flatnonzero(y == key) for key, n in self.sampling_strategy_.items() if n
-            }
-        space = Space(_dense(X).astype(np.float32))
+            return every
+        table = _by_position(X if isinstance(X, pd.DataFrame) else pd.DataFrame(_dense(X)))
+        try:
+            numbers = numeric_of(table)
+        except UserError as error:
+            raise _by_name(error, X) from None
+        if numbers is None:
+            return every
+        space = Space(numbers)
         found = {}
-        for key, n in self.sampling_strategy_.items():
-            rows = np.flatnonzero(y == key)
-            if n:
-                others = (y[nearest(space, m, rows)[0]] != key).sum(axis=1)
-                if (danger := in_danger(others, m)).any():
-                    found[key] = rows[danger]
+        for key, rows in every.items():
+            others = (y[nearest(space, m, rows)[0]] != key).sum(axis=1)
+            if (danger := in_danger(others, m)).any():
+                found[key] = rows[danger]
         return found
 
     def _options(self) -> dict[str, Any]:
@@ -493,6 +500,16 @@ def _by_position(X: Any) -> Any:
     table = X.copy(deep=False)
     table.columns = [f"x{i}" for i in range(X.shape[1])]
     return table
+
+
+def _by_name(error: UserError, X: Any) -> UserError:
+    """`error`, about `_by_position(X)`, with the names of columns and parameters as given."""
+    told = str(error).replace("rebalance.", "")
+    if isinstance(X, pd.DataFrame):
+        told = _COLUMNS.sub(
+            lambda found: _NUMBER.sub(lambda n: str(X.columns[int(n[1])]), found[0]), told
+        )
+    return UserError(told)
 
 
 def _named(made: Any, X: Any) -> Any:

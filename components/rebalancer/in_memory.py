@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from scipy import sparse
 from .. import hashing
 from ..errors import UserError
 from . import selection, sketch
-from .content import identities
+from .content import identities, plain
 from .copies import copies_of
 from .features import Features, FeatureType
 from .labels import labels_of, taken
@@ -21,9 +21,21 @@ from .outliers import findings, fit_rows, moved_rows, samples_of
 from .params import RebalanceParams
 from .plan import decide, decides, outcome_tally, plan, planned_tally, prepare
 from .report import OutlierFindings, Rebalancing
-from .rows import Origin, Rows
+from .rows import Origin, Rows, Split
 from .samplers import SAMPLERS, SyntheticSampler
 from .synthesis import synthesise
+
+_CATEGORIES: Final = {
+    "string",
+    "bytes",
+    "boolean",
+    "categorical",
+    "mixed",
+    "mixed-integer",
+    "empty",
+}
+"""What pandas.api.types.infer_dtype says of columns that are categorical by themselves."""
+_MOST: Final = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,8 @@ def resample(
     Args:
       x: n rows: a DataFrame, an array or a sparse matrix [n, d]. Methods that copy or drop take
         columns of any sort, with missing values; the others need numbers, and columns of text,
-        categories or truth values are categorical. They make a sparse matrix dense meanwhile.
+        categories or truth values are categorical. They make a sparse matrix dense meanwhile, and
+        refuse what neither int64 nor float64 holds, such as times, unless `categorical` names it.
       y: n classes: a Series, a frame of one column, a categorical, an array [n] or [n, 1], a list.
         Integers and whole floats are called as '3', truth values 'true' and 'false', as in the
         pipeline. Rows of pandas keep their index unless there are synthetic rows, which have none.
@@ -156,6 +169,24 @@ def resample(
     )
 
 
+def numeric_of(table: pd.DataFrame) -> np.ndarray | None:
+    """float32 or float64 [n, d], the rows between which methods measure distances in `resample`.
+
+    Args:
+      table: n rows, its columns named by text.
+
+    Returns:
+      None where a column is categorical.
+
+    Raises:
+      UserError: a column is neither numeric nor categorical.
+    """
+    columns, kinds = _columns(table, set())
+    none = np.zeros(len(table), np.int64)
+    rows = Rows(none, none, columns)
+    return None if kinds else Split(rows, (), _features(columns, kinds), 0).numeric
+
+
 def _array(x: Any) -> np.ndarray:
     if np.ma.is_masked(x):
         raise UserError("x is an array with masked values; fill them, as by x.filled(np.nan)")
@@ -178,6 +209,11 @@ def _names(given: Any) -> list[Any]:
 
 def _table(given: Any, names: list[Any], params: RebalanceParams) -> pd.DataFrame:
     """All values in one place, as a method needs them that looks at them."""
+    if not names:
+        raise UserError(
+            f"x has no columns, but method {params.method} with outliers.method "
+            f"{params.outliers.method} looks at values; use over or under, without outliers"
+        )
     if isinstance(given, pd.DataFrame):
         return given
     if sparse.issparse(given):
@@ -206,6 +242,9 @@ def _joined(given: Any, index: np.ndarray, synthetic: list[pd.DataFrame], x: Any
         whole = given.iloc[index]
         if synthetic:
             whole = pd.concat([whole, *synthetic], ignore_index=True)
+        widened = given.dtypes[whole.dtypes != given.dtypes]  # as pandas does sparse columns
+        if len(widened):
+            whole = whole.astype(widened)
         if isinstance(x, pd.DataFrame):
             return whole
         whole = whole.to_numpy(x.dtype if sparse.issparse(x) else np.asarray(x).dtype)
@@ -233,37 +272,74 @@ def _chosen(categorical: Sequence[str | int], names: list[Any], by_position: boo
 def _columns(
     table: pd.DataFrame, categorical: set[object]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray | None]]:
-    """Columns as examples hold them; of categorical ones also what their codes stand for."""
+    """Columns as examples hold them; of categorical ones also the first row of each category.
+
+    Integers that are categories are themselves, so they have None.
+    """
     columns: dict[str, np.ndarray] = {}
     kinds: dict[str, np.ndarray | None] = {}
     for name, column in table.infer_objects().items():
-        if isinstance(column.dtype, pd.SparseDtype):
-            column = column.sparse.to_dense()
-        types, integers = pd.api.types, pd.api.types.is_integer_dtype(column)
-        if name in categorical or types.is_bool_dtype(column) or not types.is_numeric_dtype(column):
+        column = plain(column)
+        said, kind = str(name), column.dtype.kind
+        if name in categorical or kind not in "iufc":
+            if name not in categorical and pd.api.types.infer_dtype(column) not in _CATEGORIES:
+                raise _unfit(said, table[name], column.notna())
             if column.isna().any():
-                raise UserError(f"column {name!r}: categories are missing in some rows; fill them")
-            codes, found = _factorized(str(name), column)
-            columns[str(name)] = column.to_numpy(np.int64) if integers else codes.astype(np.int64)
-            kinds[str(name)] = None if integers else np.asarray(found)
-        elif integers:
+                raise UserError(f"column {said!r}: categories are missing in some rows; fill them")
+            if kind in "iu" and not _beyond(column).any():
+                columns[said], kinds[said] = column.to_numpy(np.int64), None
+            else:
+                columns[said], kinds[said] = _factorized(said, column)
+        elif kind in "iu":
             if column.isna().any():
-                raise UserError(f"column {name!r}: integers are missing in some rows; fill them")
-            columns[str(name)] = column.to_numpy(np.int64)
+                raise UserError(f"column {said!r}: integers are missing in some rows; fill them")
+            if (beyond := _beyond(column)).any():
+                raise _unfit(said, table[name], beyond)
+            columns[said] = column.to_numpy(np.int64)
         else:
-            columns[str(name)] = _narrowed(column.to_numpy(np.float64, na_value=np.nan))
+            columns[said] = _floats(said, table[name], column)
     return columns, kinds
 
 
-def _factorized(name: str, column: pd.Series) -> tuple[np.ndarray, Any]:
+def _beyond(column: pd.Series) -> np.ndarray:
+    """bool [n]: integers that int64 does not hold."""
+    return np.asarray(column > _MOST, bool)
+
+
+def _factorized(name: str, column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """int64 [n], codes by the order of the values, and the first row of each."""
     try:
-        return pd.factorize(column, sort=True)
+        codes, _ = pd.factorize(column, sort=True)
     except TypeError:
         raise UserError(
             f"column {name!r}: its values are no categories, they cannot be "
             "hashed or sorted; make them text or numbers, leave the column out, or use over or "
             "under"
         ) from None
+    return codes.astype(np.int64), np.unique(codes, return_index=True)[1]
+
+
+def _floats(name: str, given: pd.Series, column: pd.Series) -> np.ndarray:
+    """`given` as `column` has it, float32 or float64 [n], which hold what is there."""
+    if column.dtype.kind == "c":
+        raise _unfit(name, given, column.notna())
+    with np.errstate(over="ignore"):
+        values = column.to_numpy(np.float64, na_value=np.nan)
+    if given.dtype.kind == "O" or given.dtype == np.longdouble:
+        changed = given.notna() & (given != values)
+        if changed.any():
+            raise _unfit(name, given, changed)
+    return _narrowed(values)
+
+
+def _unfit(name: str, column: pd.Series, rows: Any) -> UserError:
+    """An error about the first of `rows`, bool [n]."""
+    row = int(np.argmax(np.asarray(rows)))
+    return UserError(
+        f"column {name!r}: {column.iloc[row]!r} (row {row}) is neither a number that int64 or "
+        "float64 holds nor a category by itself; make the column int64 or float64, say that it is "
+        "categorical, leave it out, or use over or under"
+    )
 
 
 def _narrowed(values: np.ndarray) -> np.ndarray:
@@ -297,11 +373,17 @@ def _restored(
     """Columns of examples as a table with the given one's columns and types."""
     restored = {}
     for name, dtype in table.dtypes.items():
-        column, values = columns[str(name)], kinds.get(str(name))
-        if values is not None:
-            column = values[column]
-        elif isinstance(dtype, np.dtype) and np.issubdtype(dtype, np.integer):
-            column = np.clip(column, np.iinfo(dtype).min, np.iinfo(dtype).max)
+        column, first = columns[str(name)], kinds.get(str(name))
+        if first is not None:
+            restored[name] = table[name].iloc[first[column]].reset_index(drop=True)
+            continue
+        numbers = getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype))
+        if numbers.kind in "iu":
+            limits = np.iinfo(numbers)
+            # With more than _MOST np.clip would give float64.
+            column = np.clip(column, limits.min, min(limits.max, _MOST)).astype(numbers)
+        elif numbers.kind == "f":
+            column = np.clip(column, np.finfo(numbers).min, np.finfo(numbers).max).astype(numbers)
         restored[name] = pd.Series(column).astype(dtype)
     return pd.DataFrame(restored, columns=table.columns)
 

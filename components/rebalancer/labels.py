@@ -8,8 +8,9 @@ import pandas as pd
 import pyarrow as pa
 
 from ..errors import UserError
-from ..example_gen.kinds import kind_of_type, typed
-from ..example_gen.rows import class_names
+from ..example_gen.kinds import kind_of_type
+from ..example_gen.rows import class_names, label_values
+from .content import plain
 
 _FEW: Final = 20  # different numbers that are never too many for classes
 
@@ -104,20 +105,33 @@ def taken(y: Any, rows: np.ndarray, relabel: bool) -> Any:
         return some.reset_index(drop=True) if relabel else some
     if isinstance(y, pd.Index | pd.api.extensions.ExtensionArray):
         return y.take(rows)
-    return np.asarray(y)[rows]
+    return _array(y)[rows]
 
 
 def _column(y: Any) -> pd.Series:
     if isinstance(y, pd.Series):
-        return y
+        return plain(y)
     if not isinstance(y, pd.DataFrame | pd.Index | pd.api.extensions.ExtensionArray):
-        y = np.asarray(y)
+        y = _array(y)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y.iloc[:, 0] if isinstance(y, pd.DataFrame) else y[:, 0]
     if y.ndim != 1:
         what = f"{y.shape[1]} columns" if y.ndim == 2 else f"{y.ndim} dimensions"
         raise UserError(f"y has {what}; expected one class for each row of x")
-    return y if isinstance(y, pd.Series) else pd.Series(y)
+    return plain(y if isinstance(y, pd.Series) else pd.Series(y))
+
+
+def _array(y: Any) -> np.ndarray:
+    """Of a list whose values NumPy would change, to make them one type, an array of objects."""
+    if np.ma.is_masked(y):
+        raise UserError("y is an array with masked values; leave those rows out")
+    try:
+        made = np.asarray(y)
+    except ValueError as error:
+        raise UserError(f"y is no list of classes: {error}") from None
+    if isinstance(y, list | tuple) and made.ndim == 1 and made.tolist() != list(y):
+        return np.array(y, object)
+    return made
 
 
 def _must_be_few(column: pd.Series, values: int) -> None:
@@ -133,10 +147,10 @@ def _must_be_few(column: pd.Series, values: int) -> None:
 
 
 def _named(values: pa.Array, rows: np.ndarray) -> list[str]:
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
     if pa.types.is_float16(values.type):
         values = values.cast(pa.float32())
     kind = kind_of_type(values.type)
@@ -146,7 +160,7 @@ def _named(values: pa.Array, rows: np.ndarray) -> list[str]:
     def at(row: int) -> str:
         return f"row {rows[row]}"
 
-    found: list[str | None] = class_names(typed(values, kind), kind, "y", at).to_pylist()
+    found: list[str | None] = class_names(label_values(values, kind), kind, "y", at).to_pylist()
     if None in found:
         row = rows[found.index(None)]
         raise UserError(f"y: the class is missing (empty) in row {row}; leave such rows out")

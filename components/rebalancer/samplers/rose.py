@@ -14,6 +14,8 @@ from ..rows import Split
 from .base import Draws, Source, SyntheticSampler, must_be_numbers, register
 from .interpolation import evenly
 
+_FAR = float(np.nextafter(2.0**63, 0))  # the largest float64 that is an int64
+
 
 @dataclass(frozen=True, kw_only=True)
 class Smoothing(Source):
@@ -86,12 +88,26 @@ class Rose(SyntheticSampler):
                 words = hashing.keyed(draws.words, split.seed, f"rose/{name}/{i}")
                 noise[:, i] = normal(words) * source.bandwidths[first + i]
             first += centre.shape[1]
-            if centre.dtype == np.int64:
-                centre = centre + np.rint(noise).astype(np.int64)
-            else:
-                centre = (centre.astype(np.float64) + noise).astype(centre.dtype)
-            columns[name] = centre.reshape(columns[name].shape)
+            columns[name] = moved(centre, noise).reshape(columns[name].shape)
         return columns
+
+
+def moved(centre: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """centre + noise, float64 [n, width], in the type of `centre` (int64, float32 or float64).
+
+    What the type does not hold becomes the largest or smallest that it does.
+    """
+    if centre.dtype != np.int64:
+        largest = np.finfo(centre.dtype).max
+        sums = np.clip(centre.astype(np.float64) + noise, -largest, largest)
+        return np.asarray(sums.astype(centre.dtype))
+    steps = np.rint(np.clip(noise, -_FAR, _FAR)).astype(np.int64)
+    limits = np.iinfo(np.int64)
+    with np.errstate(over="ignore"):
+        sums = centre + steps
+    sums[(steps > 0) & (sums < centre)] = limits.max
+    sums[(steps < 0) & (sums > centre)] = limits.min
+    return np.asarray(sums)
 
 
 def bandwidths(numeric: np.ndarray, n: int, shrinkage: float) -> np.ndarray:

@@ -9,17 +9,19 @@ import imblearn
 import numpy as np
 import pandas as pd
 import pytest
-from imblearn.pipeline import make_pipeline
+from imblearn.pipeline import Pipeline, make_pipeline
 from imblearn.utils.estimator_checks import (
     check_dataframe_column_names_consistency,
     check_param_validation,
     parametrize_with_checks,
 )
 from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 import tfx_imbalance
 from benchmarks.imblearn_suite import run
@@ -211,6 +213,37 @@ def test_what_is_not_read_is_refused(sampler, told):
         sampler.fit_resample(*data())
 
 
+NUMERIC = ["SMOTE", "BorderlineSMOTE", "ADASYN", "KMeansSMOTE", "ROSE"]
+NUMERIC += ["TomekLinks", "EditedNearestNeighbours", "NearMiss"]
+
+
+@pytest.mark.parametrize("name", NUMERIC)
+def test_messages_name_the_frame_s_columns(name):
+    x, y = data()
+    sampler = getattr(estimators, name)()
+    frame = pd.DataFrame(x, columns=["x1", "x2", "x0"]).assign(
+        a=np.full(300, 2**63, np.uint64), job=pd.Categorical(np.arange(300) % 2), x9=y > 5
+    )
+    with pytest.raises(UserError, match=r"^column 'a': 9223372036854775808 \(row 0\)"):
+        sampler.fit_resample(frame[["x2", "x1", "a"]], y)
+    if name != "ROSE":
+        with pytest.raises(UserError, match=r"categorical features \(job, x9\)"):
+            sampler.fit_resample(frame[["x2", "job", "x9"]], y)
+    with pytest.raises(UserError, match=r"^column 'x0': 9223372036854775808"):
+        sampler.fit_resample(frame[["a"]].to_numpy(), y)
+
+
+def test_rows_in_danger_are_told_apart_as_finely_as_in_imbalanced_learn():
+    x, y = data()
+    x = x + 1.7e9
+    ours, theirs = (
+        package.BorderlineSMOTE(random_state=0) for package in (estimators, imblearn.over_sampling)
+    )
+    ours.fit_resample(x, y)
+    theirs.fit_resample(x, y)
+    np.testing.assert_array_equal(ours.in_danger_indices[1], theirs.in_danger_indices[1])
+
+
 def test_each_class_has_its_shrinkage():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(90, 2)), np.repeat([0, 1, 2], [60, 20, 10])
@@ -262,8 +295,76 @@ def test_in_a_pipeline_and_a_grid_search():
     assert search.best_estimator_[0].n_features_in_ == 3
 
 
+@pytest.mark.parametrize("name", ["RandomOverSampler", "RandomUnderSampler"])
+def test_a_grid_search_over_a_frame_with_categories_and_gaps(name):
+    x, y = data()
+    gaps = np.arange(300) % 11 == 0
+    frame = pd.DataFrame(
+        {
+            "number": np.where(gaps, np.nan, x[:, 0]),
+            "count": pd.array([None if gap else i % 9 for i, gap in enumerate(gaps)], "Int64"),
+            "town": pd.Categorical(np.where(gaps, None, np.where(x[:, 1] > 0, "A", "B"))),
+            "job": np.where(gaps, None, "cook"),
+        },
+        index=np.arange(300)[::-1],
+    )
+    learner = HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=5)
+    encoder = make_column_transformer(
+        (OrdinalEncoder(), ["town", "job"]), ("passthrough", ["number"])
+    )
+    pipeline = Pipeline(
+        [
+            ("sampler", getattr(estimators, name)(random_state=0)),
+            ("codes", encoder),
+            ("model", learner),
+        ]
+    )
+    grid = {"sampler__sampling_strategy": [0.5, "auto"], "sampler__random_state": [0, 1]}
+    search = GridSearchCV(pipeline, grid, scoring="average_precision", cv=3, error_score="raise")
+    search.fit(frame, pd.Series(y, frame.index))
+    assert search.best_score_ > 0.3
+    chosen = search.best_estimator_.named_steps["sampler"]
+    assert chosen.get_params()["random_state"] == search.best_params_["sampler__random_state"]
+    x_new, y_new = chosen.fit_resample(frame, y)
+    rows = chosen.sample_indices_
+    pd.testing.assert_frame_equal(
+        x_new.reset_index(drop=True), frame.iloc[rows].reset_index(drop=True)
+    )
+    np.testing.assert_array_equal(y_new, y[rows])
+
+
+@pytest.mark.parametrize(
+    ("sampler", "grid"),
+    [
+        (estimators.ROSE(), {"shrinkage": [0.1, 1.0]}),
+        (estimators.ADASYN(), {"n_neighbors": [3, 5]}),
+        (estimators.BorderlineSMOTE(), {"kind": ["borderline-1", "borderline-2"]}),
+        (estimators.KMeansSMOTE(cluster_balance_threshold=0.1), {"kmeans_estimator": [1, 2]}),
+        (estimators.NearMiss(), {"version": [1, 2, 3]}),
+        (estimators.EditedNearestNeighbours(), {"kind_sel": ["all", "mode"]}),
+        (estimators.SMOTEENN(smote=estimators.SMOTE()), {"smote__k_neighbors": [2, 4]}),
+        (estimators.SMOTETomek(), {"sampling_strategy": ["auto", 0.5]}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_sampler_s_parameters_may_be_searched(sampler, grid):
+    x, y = data()
+    pipeline = Pipeline([("sampler", sampler), ("model", LogisticRegression())])
+    named = {f"sampler__{name}": values for name, values in grid.items()}
+    if "random_state" in sampler.get_params():
+        named["sampler__random_state"] = [0]
+    search = GridSearchCV(pipeline, named, scoring="average_precision", cv=3, error_score="raise")
+    search.fit(pd.DataFrame(x, columns=["a", "b", "c"]), np.where(y, "yes", "no") == "yes")
+    for name, value in search.best_params_.items():
+        assert search.best_estimator_.get_params()[name] == value
+    assert repr(clone(sampler)) == repr(sampler)
+
+
 def test_importing_the_package_loads_none_of_them():
     assert set(estimators.__all__) <= set(dir(tfx_imbalance))
+    offered = [getattr(tfx_imbalance, name) for name in tfx_imbalance.__all__]
+    samplers = {value.__name__ for value in offered if hasattr(value, "fit_resample")}
+    assert samplers == set(estimators.__all__)
 
 
 @pytest.mark.slow

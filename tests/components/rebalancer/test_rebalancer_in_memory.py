@@ -1,6 +1,7 @@
 """Rebalancing of arrays and frames."""
 
 from collections import Counter
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -269,9 +270,120 @@ def test_lengths_that_differ_are_told():
     must_say("x has 60 rows, y has 59", x, y[1:])
 
 
+def arrow(values, kind=None):
+    values = values if isinstance(values, pa.Array) else pa.array(values, kind)
+    return pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([values])))
+
+
+NOT_64_BITS = {
+    "uint64": np.arange(60, dtype=np.uint64) + np.uint64(2**63),
+    "nullable": pd.array(np.arange(60, dtype=np.uint64) + np.uint64(2**63)),
+    "arrow": arrow([2**63 + i for i in range(60)], pa.uint64()),
+    "integers": np.array([2**70 + i for i in range(60)], object),
+    "mixed": np.array([2**53 + 1, 1.5] * 30, object),
+    "complex": np.arange(60) + 1j,
+    "longdouble": 1 + np.arange(60) * np.finfo(np.longdouble).eps,
+    "decimal": [Decimal(i) / 3 for i in range(60)],
+    "arrow decimal": arrow([Decimal(i) for i in range(60)], pa.decimal128(4, 2)),
+    "time": pd.date_range("2026-01-01", periods=60),
+    "zoned": pd.date_range("2026-01-01", periods=60, tz="UTC"),
+    "arrow time": arrow(pd.date_range("2026-01-01", periods=60), pa.timestamp("ns")),
+    "delta": pd.to_timedelta(np.arange(60), "h"),
+    "period": pd.period_range("2026-01", periods=60, freq="M"),
+    "date": [day.date() for day in pd.date_range("2026-01-01", periods=60)],
+}
+
+
+@pytest.mark.parametrize("name", NOT_64_BITS)
+@pytest.mark.parametrize("method", ["smote", "smote_nc", "rose", "tomek_links"])
+def test_values_that_are_no_numbers_of_64_bits_are_told(name, method):
+    frame, y = table()
+    frame = frame[["a", "job"] if method == "smote_nc" else ["a"]].assign(odd=NOT_64_BITS[name])
+    must_say(r"column 'odd': .* \(row \d+\) is neither a number that", frame, y, params_of(method))
+
+
+@pytest.mark.parametrize("name", [name for name in NOT_64_BITS if name != "complex"])
+def test_what_is_no_number_of_64_bits_may_be_a_category(name):
+    frame, y = table()
+    frame = frame[["a"]].assign(odd=NOT_64_BITS[name])
+    done = resample(frame, y, SMOTE_NC, categorical=["odd"])
+    assert done.x["odd"].dtype == frame["odd"].dtype
+    assert set(done.x["odd"][60:]) <= set(frame["odd"][y == "yes"])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.array(np.arange(60) % 2, "UInt8"),
+        pd.array(np.where(np.arange(60) % 2, -128, 127), "Int8"),
+        pd.array(np.where(np.arange(60) % 2, 0, 2**63 - 1), "UInt64"),
+        np.full(60, 2**62 + 1, np.uint64),
+        pd.arrays.SparseArray((np.arange(60) % 2).astype(np.uint8)),
+        arrow(np.arange(60) % 2, pa.uint8()),
+        arrow(np.arange(60.0), pa.float64()),
+        arrow((np.arange(60) % 2 * 65000).astype(np.float16), pa.float16()),
+        np.where(np.arange(60) % 2, -65000, 65000).astype(np.float16),
+        np.where(np.arange(60) % 2, np.iinfo(np.int64).min, np.iinfo(np.int64).max),
+    ],
+    ids=lambda values: str(values.dtype),
+)
+def test_numbers_of_any_type_keep_it_and_its_range(values):
+    frame, y = table()
+    frame = frame[["a"]].assign(number=values)
+    some = pd.Series(values)[y == "yes"].astype(object)
+    for method in ("smote", "rose"):
+        done = resample(frame, y, params_of(method))
+        assert done.x["number"].dtype == frame["number"].dtype
+        made = done.x["number"][60:].astype(object)
+        assert np.isfinite(made.astype(np.float64)).all()
+        if method == "smote":
+            assert some.min() <= made.min()
+            assert made.max() <= some.max()
+
+
+def test_a_gap_in_a_column_of_arrow_s_floats_is_one():
+    frame, y = table()
+    frame = frame[["a"]].assign(gap=arrow([None, *range(59)], pa.float64()))
+    must_say("column 'gap' is missing", frame, y)
+    assert resample(frame, y, OVER).x["gap"].dtype == frame["gap"].dtype
+
+
+def test_words_in_arrow_s_dictionary_are_categories():
+    frame, y = table()
+    coded = frame[["a"]].assign(job=arrow(pa.array(frame["job"]).dictionary_encode()))
+    done = resample(coded, y, SMOTE_NC)
+    assert done.x["job"].dtype == coded["job"].dtype
+    assert done.x["job"].tolist() == resample(frame[["a", "job"]], y, SMOTE_NC).x["job"].tolist()
+    resample(coded, y, UNDER)
+
+
+@pytest.mark.parametrize("form", [pd.DataFrame, np.asarray, scipy.sparse.csr_matrix])
+def test_a_table_without_columns(form):
+    x, y = form(np.empty((60, 0))), make()[1]
+    assert resample(x, y, OVER).x.shape == (90, 0)
+    assert resample(x, y, UNDER).x.shape == (30, 0)
+    for method in ("smote", "smote_nc", "rose", "tomek_links"):
+        must_say("x has no columns, but method", x, y, params_of(method))
+    outliers = RebalanceParams(method="over", outliers={"method": "robust"})
+    must_say("x has no columns.*outliers.method robust", x, y, outliers)
+
+
 def test_several_columns_of_classes_are_told():
     x, y = make()
     must_say(r"^y\b", x, np.column_stack([y, y]), OVER)
+
+
+def test_masked_and_ragged_classes_are_told():
+    x, y = make()
+    must_say(
+        "y is an array with masked", x, np.ma.masked_array(np.arange(60) % 2, y == "yes"), OVER
+    )
+    must_say("y is no list of classes", x, [[1], [1, 2]] * 30, OVER)
+
+
+def test_a_tuple_of_classes_is_as_a_list():
+    x, y = make()
+    assert resample(x, tuple(y.tolist()), OVER).y.dtype == y.dtype
 
 
 def test_one_class_is_told():
@@ -593,3 +705,59 @@ def test_whole_numbers_among_objects_are_classes():
     done = resample(x, np.where(y == "yes", 1.0, 0.0).astype(object), OVER)
     assert done.report.after == {"0": 45, "1": 45}
     assert done.y.dtype == object
+
+
+TEXTS = [
+    ("$5", "5"),
+    ("10%", "10"),
+    ("(1)", "-1"),
+    ("01", "1"),
+    ("007", "7", "7.0"),
+    ("1,000", "1000", "1e3"),
+    ("true", "True", "nan", "null"),
+    ("9007199254740993", "9007199254740992", "1.0"),
+]
+FORMS = {
+    "text": np.asarray,
+    "list": list,
+    "objects": lambda y: np.array(y, object),
+    "series": pd.Series,
+    "string": lambda y: pd.Series(y, dtype="string"),
+    "categories": pd.Categorical,
+    "arrow": lambda y: arrow(y, pa.string()),
+    "dictionary": lambda y: arrow(pa.array(y).dictionary_encode()),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("texts", TEXTS, ids="|".join)
+def test_each_text_is_a_class_of_its_own_and_y_comes_back_as_it_came(texts, form):
+    words = [texts[min(i % 8, len(texts) - 1)] for i in range(60)]
+    y = FORMS[form](words)
+    for method in ("smote", "under"):
+        done = resample(make()[0], y, params_of(method))
+        assert done.report.before == Counter(words)
+        assert Counter(done.y) == done.report.after
+        kept = done.index >= 0
+        assert list(done.y[kept]) == [words[row] for row in done.index[kept]]
+        if form != "list":
+            assert type(done.y) is type(y)
+            assert done.y.dtype == y.dtype
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ([2**53 + 1, 2**53, 1.0], {"9007199254740993", "9007199254740992", "1"}),
+        (["a", 1], {"a", "1"}),
+        (np.array([2**64 - 1, 2**63], np.uint64), {"18446744073709551615", "9223372036854775808"}),
+        (pd.array([-1, 1], "Int8"), {"-1", "1"}),
+        (pd.arrays.SparseArray([0, 1]), {"0", "1"}),
+    ],
+)
+def test_each_number_is_a_class_of_its_own(values, names):
+    y = [values[i % len(values)] for i in range(60)]
+    y = y if isinstance(values, list) else pd.Series(y, dtype=values.dtype)
+    done = resample(make()[0], y, OVER)
+    assert set(done.report.after) == names
+    assert set(map(repr, done.y)) == set(map(repr, y))

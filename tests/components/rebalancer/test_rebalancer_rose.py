@@ -11,7 +11,7 @@ from tfx_imbalance.components.errors import UserError
 from tfx_imbalance.components.rebalancer.features import Features
 from tfx_imbalance.components.rebalancer.params import RebalanceParams
 from tfx_imbalance.components.rebalancer.rows import Rows, Split
-from tfx_imbalance.components.rebalancer.samplers.rose import Rose, bandwidths, normal
+from tfx_imbalance.components.rebalancer.samplers.rose import Rose, bandwidths, moved, normal
 from tfx_imbalance.components.rebalancer.synthesis import synthesise
 
 FEATURES = Features(
@@ -141,3 +141,22 @@ def test_takes_a_class_of_one_row():
     split = make_split()
     one = only(split, np.r_[split.of_class(0), split.of_class(1)[:1]])
     assert set(synthesised(one, 7).columns["f"]) == set(one.rows.columns["f"][one.of_class(1)])
+
+
+@pytest.mark.parametrize(
+    ("value", "noise", "expected"),
+    [
+        (2**63 - 5, 4.4, 2**63 - 1),
+        (2**63 - 5, 5.0, 2**63 - 1),
+        (2**63 - 5, -5.0, 2**63 - 10),
+        (5 - 2**63, -1e300, -(2**63)),
+        (2**62 + 1, 2.0, 2**62 + 3),
+        (np.float32(3.4e38), 1e38, np.finfo(np.float32).max),
+        (np.float32(-3.4e38), -1e38, np.finfo(np.float32).min),
+        (np.float32(1.5), 0.25, np.float32(1.75)),
+    ],
+)
+def test_noise_past_the_range_of_a_type_stops_there(value, noise, expected):
+    got = moved(np.array([[value]]), np.array([[noise]]))
+    assert got.dtype == np.array(value).dtype
+    assert got.tolist() == [[expected]]
