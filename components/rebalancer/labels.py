@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 
 from ..errors import UserError
-from ..example_gen.kinds import kind_of_type
-from ..example_gen.rows import class_names, label_values
+from ..example_gen.kinds import kind_of_type, label_values
+from ..example_gen.rows import class_names
 from .content import plain
 
 _FEW: Final = 20  # different numbers that are never too many for classes
