@@ -1,5 +1,6 @@
 """One file's rows as features, classes, weights and identities, a block at a time."""
 
+import bisect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from .kinds import (
     kind_of_type,
     lengths,
     typed,
+    without_null_values,
 )
 from .params import IngestParams
 
@@ -165,6 +167,21 @@ def check_columns(where: str, names: Sequence[str], params: IngestParams) -> Non
         raise UserError(f"{where}: no feature columns are left beside the label")
 
 
+def check_times(times: Mapping[Kind, str], params: IngestParams) -> None:
+    """Raises UserError where times have an offset in one place and none in another.
+
+    Args:
+      times: kind of values of `order_by` -> the first row that has one.
+      params: what the user said.
+    """
+    if {*_TIMES} <= times.keys():
+        raise UserError(
+            f"data.order_by: column {params.order_by!r} has times with an offset from UTC "
+            f"({times[Kind.ZONED]}) and times without ({times[Kind.TIME]}), which have no order; "
+            "give all of them an offset, or none"
+        )
+
+
 def text_format(name: str, params: IngestParams) -> TextFormat:
     """How the texts of a CSV's column are read."""
     if name == params.label:
@@ -236,6 +253,7 @@ class FileRows:
       header: the file's columns; None for TFRecord, whose rows alone tell.
       kinds: column -> its kind, joined over the batches learned so far.
       used: column -> the kinds under which its values were converted.
+      times: kind of values of `order_by` -> the first row that has one.
     """
 
     def __init__(
@@ -250,6 +268,7 @@ class FileRows:
         self._excluded = frozenset(params.exclude)
         self.kinds: dict[str, Kind] = dict(kinds or {})
         self.used: dict[str, set[Kind]] = {}
+        self.times: dict[Kind, str] = {}
         self.header = sources.column_names(
             path, file_format, params.delimiter, params.max_line_bytes
         )
@@ -335,6 +354,8 @@ class FileRows:
             if name in needed
         }
         ids = content = joint_ids(list(values), (hashed[n] for n in values), batch.num_rows)
+        for name in {*params.split.key, params.group_by} & hashed.keys():  # a blank is no key
+            hashed[name] = np.where(_blank(columns[name]), np.uint64(0), hashed[name])
         if key := [name for name in params.split.key if name in hashed]:
             known = np.any([hashed[name] != 0 for name in key], axis=0)
             by_key = joint_ids(key, (hashed[name] for name in key), batch.num_rows)
@@ -484,34 +505,83 @@ class FileRows:
     def _times(self, first_row: int, time: pa.Array | None, rows: int) -> np.ndarray:
         name = str(self._params.order_by)
         kind = self.kinds.get(name, Kind.NULL)
-        if time is None or kind is Kind.NULL or time.null_count:
-            missing = np.asarray(pc.is_null(time)) if time is not None else np.ones(rows, bool)
-            at = self._at(first_row, int(np.argmax(missing)))
+        time = pa.nulls(rows) if time is None else time
+        if is_list(time.type):
+            raise UserError(f"{self._wanted_times()}; {self._path} holds lists there")
+        if kind is Kind.TEXT:
+            time = without_null_values(self._decoded(first_row, time), LABEL_FORMAT)
+        if time.null_count:
+            at = self._at(first_row, int(np.argmax(np.asarray(pc.is_null(time)))))
             raise UserError(
                 f"data.order_by: column {name!r} has a missing value ({at}); fill it, drop the "
                 "row or leave data.order_by out"
             )
-        wanted = f"data.order_by: column {name!r} must hold numbers or ISO 8601 dates or times"
-        if is_list(time.type):
-            raise UserError(f"{wanted}; {self._path} holds lists there")
         if kind is Kind.TEXT:
-            text = time.cast(pa.large_binary()).cast(pa.string(), safe=False)
-            kind = kind_of_text(text)
-            if kind not in _TIMES:
-                example = next(v for v in text if kind_of_text(pa.array([v.as_py()])) not in _TIMES)
-                raise UserError(f"{wanted}; {self._path} holds {example.as_py()!r} there")
-            time = typed(text, kind)
+            kind = self._kind_of_times(first_row, time)
+            time = typed(time, kind)
+        self._learn_time(kind, first_row)
         if kind is not Kind.FLOAT:
             return np.asarray(time.cast(pa.int64()))
         # IEEE 754 floats compare as their bits do, negative ones in reverse; +0.0 unites the zeros.
         bits = (np.asarray(time) + 0.0).view(np.int64)
         return np.where(bits < 0, bits ^ _LOW_BITS, bits)
 
+    def _wanted_times(self) -> str:
+        name = self._params.order_by
+        return f"data.order_by: column {name!r} must hold numbers or ISO 8601 dates or times"
+
+    def _decoded(self, first_row: int, column: pa.Array) -> pa.Array:
+        """Texts (large_binary) of `order_by` as strings."""
+        try:
+            return column.cast(pa.string())
+        except pa.ArrowInvalid as error:
+            values = column.to_pylist()
+            row = next(i for i, value in enumerate(values) if value and not _is_utf8(value))
+            raise UserError(
+                f"{self._wanted_times()}; {self._at(first_row, row)} holds {values[row][:60]!r}, "
+                "which is not UTF-8 text"
+            ) from error
+
+    def _kind_of_times(self, first_row: int, text: pa.Array) -> Kind:
+        """TIME or ZONED, the kind of all the texts, of which none is null."""
+        kind = kind_of_text(text)
+        if kind in _TIMES:
+            return kind
+        odd = bisect.bisect_left(
+            range(len(text)), True, key=lambda row: kind_of_text(text[: row + 1]) not in _TIMES
+        )
+        if (other := kind_of_text(text[odd : odd + 1])) not in _TIMES:
+            raise UserError(
+                f"{self._wanted_times()}; {self._at(first_row, odd)} holds {text[odd].as_py()!r}"
+            )
+        self._learn_time(kind_of_text(text[:1]), first_row)
+        self._learn_time(other, first_row + odd)
+        return other
+
+    def _learn_time(self, kind: Kind, row: int) -> None:
+        self.times.setdefault(kind, self._at(row, 0))
+        check_times(self.times, self._params)
+
 
 def _record_batch(columns: Mapping[str, pa.Array], rows: int) -> pa.RecordBatch:
     if not columns:
         columns = {"": pa.nulls(rows)}
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _blank(column: pa.Array) -> np.ndarray | bool:
+    """Whether each text of a `typed` column is blank, bool [n]; False where it has no texts."""
+    if not pa.types.is_large_binary(column.type):
+        return False
+    return np.asarray(pc.match_substring_regex(column, r"^\s*$").fill_null(False))
 
 
 def _multi_label(name: str, where: str) -> UserError:
