@@ -333,7 +333,12 @@ class FileRows:
         params = self._params
         passed_over = {params.label, *params.exclude}
         source = dict(self._read_columns(batch))
-        columns = {name: self._typed(first_row, name, column) for name, column in source.items()}
+        columns = {
+            name: column
+            if self._is_bare_key(name) and pa.types.is_integer(column.type)
+            else self._typed(first_row, name, column)
+            for name, column in source.items()
+        }
         if facts is not None:
             for name, column in columns.items():
                 if name not in self._excluded:
@@ -392,10 +397,16 @@ class FileRows:
         needed = (params.group_by, params.order_by, *params.split.key)
         return name not in self._excluded or name in needed
 
+    def _is_bare_key(self, name: str) -> bool:
+        """Whether of the column's values no more is asked than which are equal."""
+        params = self._params
+        is_key = name in (params.group_by, *params.split.key) and name != params.order_by
+        return is_key and name in self._excluded
+
     def _read_columns(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.Array]]:
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             if self._is_read(name):
-                yield name, column
+                yield name, _key(column) if self._is_bare_key(name) else column
 
     def check_values(self, first_row: int, batch: pa.RecordBatch) -> None:
         """Raises UserError where a value cannot be one of a feature, under the kinds so far."""
@@ -409,15 +420,14 @@ class FileRows:
         label = self._params.label
         if label in types and self._format == "parquet" and is_list(types[label]):
             raise _multi_label(label, self._path)
-        bad = [
-            f"{name!r} has type {kind}" for name, kind in types.items() if not kind_of_type(kind)
-        ]
+        bad = {name: kind for name, kind in types.items() if not kind_of_type(kind)}
         if bad:
+            named = ", ".join(f"{name!r} has type {kind}" for name, kind in [*bad.items()][:5])
             more = f" and {len(bad) - 5} more columns" if len(bad) > 5 else ""
-            raise UserError(
-                f"{self._path}: column {', '.join(bad[:5])}{more}, which is not supported; exclude "
-                "it, or make columns of one value a row of it"
-            )
+            advice = "exclude it, or make columns of one value a row of it"
+            if bad.keys() <= self._excluded:
+                advice = "write it as text, or name another key or time"
+            raise UserError(f"{self._path}: column {named}{more}, which is not supported; {advice}")
 
     def _declared(self, name: str, column: pa.Array, known: Kind) -> Kind:
         here = f"{self._path}: column {name!r}"
@@ -445,14 +455,21 @@ class FileRows:
                 "several values; leave the list empty or fill the value"
             ) from error
         except pa.ArrowException as error:
-            if "not in range" in str(error):
+            where = f"{self._path}, rows from {first_row + 1:,} on, column {name!r}"
+            is_out = name in self._excluded
+            exclude = "" if is_out else "exclude the column, or "
+            said = " ".join(str(error).split())[:200]
+            if "not in range" in said and kind is Kind.FLOAT:
                 raise UserError(
-                    f"{self._path}, rows from {first_row + 1:,} on, column {name!r}: an integer "
-                    f"beyond int64 ({error}); exclude the column, or store it as text or float"
+                    f"{where} is {column.type}, in another file floating point, which does not "
+                    f"hold all integers beyond 2**53 ({said}); {exclude}write it as int64 in all "
+                    "files (pandas' Int64 may have gaps)"
                 ) from error
+            if "not in range" in said:
+                advice = "store it as float" if is_out else f"{exclude}store it as text or float"
+                raise UserError(f"{where}: an integer beyond int64 ({said}); {advice}") from error
             raise UserError(
-                f"{self._path}, rows from {first_row + 1:,} on, column {name!r} as {kind.value}: "
-                f"{' '.join(str(error).split())[:200]}; exclude the column or store it otherwise"
+                f"{where} as {kind.value}: {said}; {exclude}store it otherwise"
             ) from error
         if kind is Kind.FLOAT and (row := first_infinite(result)) is not None:
             raise UserError(
@@ -567,6 +584,17 @@ def _record_batch(columns: Mapping[str, pa.Array], rows: int) -> pa.RecordBatch:
     if not columns:
         columns = {"": pa.nulls(rows)}
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _key(column: pa.Array) -> pa.Array:
+    """A column of which only equality counts as one that can be hashed, where there is a way."""
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_fixed_size_binary(column.type):
+        return column.cast(pa.binary())
+    return column
 
 
 def _is_utf8(value: bytes) -> bool:
