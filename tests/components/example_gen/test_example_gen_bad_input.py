@@ -270,7 +270,7 @@ def test_times_with_and_without_an_offset_have_no_order(
     else:
         if there == "in two blocks":
             monkeypatch.setattr(sources, "_block_rows", lambda columns: 30)
-            monkeypatch.setattr(examples_io.read_blocks, "__defaults__", (30,))
+            monkeypatch.setattr(examples_io.read_blocks, "__defaults__", (30, None))
         write("d/" + name.format("a"), {n: v + v for n, v in table.items()} | {"t": naive + zoned})
         message = MIXED.format(r"a\.\w+", 31, r"a\.\w+, row 1\)")
     with pytest.raises(UserError, match=message):
