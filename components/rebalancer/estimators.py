@@ -102,7 +102,7 @@ class _Rows:
             )
             return resample(_by_position(X), y, params, categorical)
         except UserError as error:
-            raise UserError(str(error).replace("rebalance.", "")) from None
+            raise UserError(*str(error).replace("rebalance.", "").split("\n")) from None
 
     def _seed(self) -> int:
         state = getattr(self, "random_state", 0)
