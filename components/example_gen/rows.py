@@ -143,6 +143,11 @@ def check_columns(where: str, names: Sequence[str], params: IngestParams) -> Non
         hint = close_names(params.label, list(names))
         if other := sources.other_delimiter(list(names)):
             hint += f"; the file seems to be delimited by {other!r}: set data.delimiter"
+        elif len(names) == 1 and params.label in names[0].split():
+            hint += (
+                "; its fields seem to stand between blanks: set data.delimiter: ' ' where it is "
+                "one each, else write the file with commas"
+            )
         raise UserError(f"data.label: no column {params.label!r} in {where}; {hint}")
     others = [("data.weight", params.weight), ("data.group_by", params.group_by)]
     others += [("data.order_by", params.order_by), *(("split.key", n) for n in params.split.key)]
