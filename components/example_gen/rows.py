@@ -375,7 +375,9 @@ class FileRows:
             group = hashed[params.group_by].view(np.int64)
             keys = np.where(group == 0, ids, group)
         if params.order_by is not None:
-            times = self._times(first_row, columns.get(params.order_by), batch.num_rows)
+            nothing = pa.nulls(batch.num_rows)
+            is_zoned = getattr(source.get(params.order_by, nothing).type, "tz", None) is not None
+            times = self._times(first_row, columns.get(params.order_by, nothing), is_zoned)
         ties: dict[str, np.ndarray] = {}
         if not in_identity(params.group_by, params):
             ties["group"] = keys
@@ -524,10 +526,9 @@ class FileRows:
             raise UserError(f"{wanted}; {self._at(first_row, row)} {found}")
         return weight.cast(pa.float32(), safe=False)
 
-    def _times(self, first_row: int, time: pa.Array | None, rows: int) -> np.ndarray:
+    def _times(self, first_row: int, time: pa.Array, is_zoned: bool) -> np.ndarray:
         name = str(self._params.order_by)
         kind = self.kinds.get(name, Kind.NULL)
-        time = pa.nulls(rows) if time is None else time
         if is_list(time.type):
             raise UserError(f"{self._wanted_times()}; {self._path} holds lists there")
         if kind is Kind.TEXT:
@@ -541,7 +542,7 @@ class FileRows:
         if kind is Kind.TEXT:
             kind = self._kind_of_times(first_row, time)
             time = typed(time, kind)
-        self._learn_time(kind, first_row)
+        self._learn_time(Kind.ZONED if is_zoned else kind, first_row)
         if kind is not Kind.FLOAT:
             return np.asarray(time.cast(pa.int64()))
         # IEEE 754 floats compare as their bits do, negative ones in reverse; +0.0 unites the zeros.

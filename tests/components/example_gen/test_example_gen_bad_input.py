@@ -277,6 +277,18 @@ def test_times_with_and_without_an_offset_have_no_order(
         ingest(tmp_path / "d", order_by="t", exclude=("t",))
 
 
+def test_timestamps_of_two_files_with_and_without_a_zone_have_no_order(ingest, write, tmp_path):
+    times = pa.array(range(60), pa.timestamp("s"))
+    table = {"t": times, "x": range(60), "y": ["a", "b"] * 30}
+    write("d/a.parquet", table)
+    assert len(ingest(tmp_path / "d", order_by="t").rows) == 60
+    write("d/b.parquet", {**table, "t": times.cast(pa.timestamp("s", "UTC"))})
+    with pytest.raises(UserError, match=MIXED.format(r"b\.parquet", 1, r"a\.parquet, row 1\)")):
+        ingest(tmp_path / "d", order_by="t")
+    for path in (tmp_path / "d").iterdir():
+        assert len(ingest(path, order_by="t").rows) == 60
+
+
 def test_a_multi_label_of_tfrecords_is_refused(ingest, write):
     path = write("a.tfrecord", {"x": list(range(60)), "y": ["a", ("a", "b")] * 30})
     with pytest.raises(UserError, match=r"row 2\) holds lists of values: multi-label"):
