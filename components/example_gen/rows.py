@@ -364,8 +364,8 @@ class FileRows:
             if name in needed
         }
         ids = content = joint_ids(list(values), (hashed[n] for n in values), batch.num_rows)
-        for name in {*params.split.key, params.group_by} & hashed.keys():  # a blank is no key
-            hashed[name] = np.where(_blank(columns[name]), np.uint64(0), hashed[name])
+        for key_name in hashed.keys() & {*params.split.key, params.group_by}:  # a blank is no key
+            hashed[key_name] = np.where(_blank(columns[key_name]), np.uint64(0), hashed[key_name])
         if key := [name for name in params.split.key if name in hashed]:
             known = np.any([hashed[name] != 0 for name in key], axis=0)
             by_key = joint_ids(key, (hashed[name] for name in key), batch.num_rows)
