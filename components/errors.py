@@ -3,14 +3,22 @@
 import re
 from typing import TYPE_CHECKING
 
+from .text import printable
+
 
 class ImbalanceError(Exception):
-    """Base of the errors whose message is meant for the user as it stands."""
+    """Base of the errors whose message is meant for the user as it stands.
+
+    Each argument is one line of it, whatever line ends and controls a name or a path has brought.
+    """
 
     exit_code = 1
     if not TYPE_CHECKING:
         # TensorFlow raises anew, by their type, only errors that are made as Exception is.
         __init__ = Exception.__init__
+
+    def __str__(self) -> str:
+        return "\n".join(printable(str(line)) for line in self.args)
 
 
 class UserError(ImbalanceError, ValueError):
@@ -29,6 +37,7 @@ class DataCheckError(ImbalanceError):
 
 
 _WHILE = " [while running"  # Beam ends with it what a worker has raised
+_TRACED = "in user code:"  # TensorFlow begins with it, raising anew from a traced function
 _QUOTED = re.compile(r"\b(UserError|DataCheckError): (.+?)(?: \[while running|\\n|\n|$)")
 
 
@@ -39,8 +48,9 @@ def recognise(error: BaseException) -> ImbalanceError | None:
       Our error in its own words; None where the fault is ours.
     """
     text = str(error)
-    if isinstance(error, ImbalanceError):
-        return type(error)(text.partition(_WHILE)[0]) if _WHILE in text else error
+    if isinstance(error, ImbalanceError) and not text.startswith(_TRACED):
+        lines = text.partition(_WHILE)[0].split("\n")
+        return type(error)(*lines) if _WHILE in text else error
     if found := _QUOTED.findall(text):
         kind, words = found[-1]
         return {"UserError": UserError, "DataCheckError": DataCheckError}[kind](words)

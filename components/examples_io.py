@@ -18,6 +18,7 @@ from tfx_bsl.coders import example_coder
 from . import storage, tfrecord
 
 BATCH_ROWS = 8192
+_BLOCK_BYTES = 64 << 20
 
 
 def compression_of(path: str) -> str:
@@ -25,16 +26,19 @@ def compression_of(path: str) -> str:
     return "GZIP" if path.endswith(".gz") else ""
 
 
-def read_blocks(files: Sequence[str], batch_rows: int = BATCH_ROWS) -> Iterator[np.ndarray]:
+def read_blocks(
+    files: Sequence[str], batch_rows: int = BATCH_ROWS, max_record_bytes: int | None = None
+) -> Iterator[np.ndarray]:
     """Serialized records of the files in order, as object arrays of bytes [<= batch_rows].
 
-    Raises UserError for a file that is truncated, corrupt, or no TFRecord file.
+    Fewer rows where they are long: a block has some _BLOCK_BYTES. Raises UserError as
+    tfrecord.read_frames does.
     """
     for path in files:
         held: list[bytes] = []
-        for frames in tfrecord.read_frames(path, verify=True):
+        for frames in tfrecord.read_frames(path, verify=True, max_record_bytes=max_record_bytes):
             held += frames.payloads()
-            while len(held) > batch_rows:
+            while len(held) > batch_rows or sum(map(len, held)) > _BLOCK_BYTES:
                 yield np.array(held[:batch_rows], object)
                 del held[:batch_rows]
         if held:

@@ -124,16 +124,23 @@ def offsets_of(lengths: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
-def read_frames(path: str, block_bytes: int = 4 << 20, verify: bool = False) -> Iterator[Frames]:
+def read_frames(
+    path: str,
+    block_bytes: int = 4 << 20,
+    verify: bool = False,
+    max_record_bytes: int | None = None,
+) -> Iterator[Frames]:
     """Reads a TFRecord file (gzipped where the name ends in .gz), about `block_bytes` at a time.
 
     A thread reads and inflates the next block meanwhile. In an uncompressed file, or if `verify`
     asks for it, every checksum is verified; in a .gz, where gzip's own covers all bytes, that of a
-    length or two a block.
+    length or two a block. A record longer than `max_record_bytes` is refused by its length, unread.
 
     Raises:
-      UserError: the file is truncated, corrupt, or no TFRecord file.
+      UserError: the file is truncated, corrupt, or no TFRecord file, or a record is too long; then
+        the error has no cause.
     """
+    rows = 0
     pieces: list[bytes] = []  # of what is not yet a whole frame
     held, needed = 0, HEADER
     try:
@@ -151,6 +158,9 @@ def read_frames(path: str, block_bytes: int = 4 << 20, verify: bool = False) -> 
             frames = Frames(buffer[:end], offsets)
             if verify or not path.endswith(".gz"):
                 _verify(frames)
+            if max_record_bytes is not None:
+                _check_sizes(path, rows, np.append(np.diff(offsets), needed), max_record_bytes)
+            rows += len(frames)
             if len(frames):
                 yield frames
         if held:
@@ -255,6 +265,16 @@ def _walk(buffer: bytes) -> np.ndarray:
     except struct.error:  # less than a length is left
         pass
     return np.array(offsets, np.int64)
+
+
+def _check_sizes(path: str, first_row: int, frames: np.ndarray, limit: int) -> None:
+    """Raises UserError for a record longer than the limit, by the lengths of frames, int64 [n]."""
+    if (long := np.flatnonzero(frames > limit + (HEADER + FOOTER))).size:
+        size = int(frames[long[0]]) - (HEADER + FOOTER)
+        raise UserError(
+            f"{path}, row {first_row + long[0] + 1:,}: a record of {size:,} bytes, more than "
+            f"{limit:,}; raise data.max_line_bytes if that is right"
+        )
 
 
 def _frame_end(buffer: bytes, at: int) -> int:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..components.errors import ImbalanceError, UserError
-from ..components.text import shown
+from ..components.masking import mask
+from ..components.text import printable
 
 if TYPE_CHECKING:
     from .config import Config
@@ -159,7 +160,7 @@ def schedule(
 
 
 def _say(text: str) -> None:
-    typer.echo(shown(text))
+    typer.echo(printable(mask(text)))
 
 
 def _job(

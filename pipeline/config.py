@@ -246,7 +246,7 @@ class Config(Params):
                     )
                     wrong.append(f"{path}: the data has no column {name!r}; {hint}")
         if wrong:
-            raise UserError("\n".join(wrong))
+            raise UserError(*wrong)
 
     def check_dataflow(self, *places: str) -> None:
         """Checks that Dataflow's workers find this package and the data.
@@ -282,7 +282,7 @@ class Config(Params):
                     option = "" if place else " without --temp_location"
                     wrong.append(f"{where}{option}{named}; expected gs://bucket/path")
         if wrong:
-            raise UserError("\n".join(dict.fromkeys(wrong)))
+            raise UserError(*dict.fromkeys(wrong))
 
     def check_outside(self) -> None:
         """Checks that the files, functions and samplers that the config names are there.
@@ -317,7 +317,7 @@ class Config(Params):
         if self.rebalance.method == "imblearn":
             wrong += _wrong_with_sampler(self.rebalancer)
         if wrong:
-            raise UserError("\n".join(wrong))
+            raise UserError(*wrong)
 
     def told(self) -> str:
         """The config as YAML, its secrets masked: for the report and for ML Metadata."""
@@ -458,7 +458,7 @@ def parse_config(raw: dict[str, Any], source: str) -> Config:
                 expected = expected.removeprefix("expected ")
             said.setdefault(what, []).append(expected)
         lines = (what + " or ".join(dict.fromkeys(e)) for what, e in said.items())
-        raise UserError("\n".join(f"{source}: {line}" for line in lines)) from None
+        raise UserError(*(f"{source}: {line}" for line in lines)) from None
 
 
 def texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -506,7 +506,7 @@ def _wrong_with_sampler(params: RebalanceParams) -> list[str]:
             params.model_copy(update={"sampler_params": arguments}), Features({})
         )
     except UserError as error:
-        return [str(error)]
+        return str(error).split("\n")
     return []
 
 

@@ -8,6 +8,7 @@ cannot tell a row that is longer than its block from one that never ends.
 import csv
 import io
 import itertools
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,17 @@ from .files import open_binary
 _FIRST_READ = 1 << 16  # bytes: a header seldom needs more
 _QUOTE = ord('"')
 _MARK = b"\xef\xbb\xbf"  # a byte order mark
+_EXCEL = re.compile(rb'"?sep=(.?)"?\s*$', re.IGNORECASE)
+_NO_CSV = {
+    rb"PK\x03\x04": "a zip archive or a workbook (.xlsx): unpack it, or save the sheet as CSV",
+    rb"\xd0\xcf\x11\xe0": "an Excel workbook (.xls): save the sheet as CSV",
+    rb"BZh[1-9]1AY&SY": "packed by bzip2: run bunzip2 on it",
+    rb"\xfd7zXZ": "packed by xz: run unxz on it",
+    rb"\x28\xb5\x2f\xfd": "packed by zstd: run unzstd on it",
+    rb"7z\xbc\xaf": "a 7z archive: unpack it",
+    rb"PAR1[\x00-\x08\x0e-\x1f]": "a Parquet file: name it .parquet or set data.format",
+}
+"""Pattern of a file's first bytes -> what it is."""
 _NOWHERE = np.zeros(0, np.int64)
 
 
@@ -73,6 +85,11 @@ def header(path: str, delimiter: str, max_line_bytes: int) -> tuple[list[str], i
         start = len(block) - len(block.lstrip())
         start = max(block.rfind(b"\n", 0, start), block.rfind(b"\r", 0, start)) + 1
         end = _first_row_end(block, start, *_quoted(block, delimiter))
+        if found := _EXCEL.match(block[start:end]):
+            raise UserError(
+                f"{path}: its first line is Excel's {block[start:end].decode().strip()!r}, not the "
+                f"header; delete the line, data.delimiter: {found[1].decode()!r} says the same"
+            )
         try:
             names = next(_parsed(block[start:end].decode(), delimiter, max_line_bytes))
         except UnicodeDecodeError as error:
@@ -101,6 +118,7 @@ def check_rows(path: str, delimiter: str, max_line_bytes: int, fields: int) -> N
     Raises:
       UserError: it is not UTF-8, or has not as many fields as the header.
     """
+    good = 0
     for before, block in blocks(path, delimiter, max_line_bytes):
         try:
             text = block.decode()
@@ -110,12 +128,27 @@ def check_rows(path: str, delimiter: str, max_line_bytes: int, fields: int) -> N
         lines = 0
         for row in rows:
             if len(row) not in (0, fields) and any(field.strip() for field in row):
+                advice = f"quote fields that contain {delimiter!r} or set data.delimiter"
+                if good == 1:  # the header alone
+                    advice = _one_more([row, *filter(None, rows)], fields) or advice
                 raise UserError(
                     f"{path}, line {_line(path, before) + lines}: {len(row):,} fields, but the "
-                    f"header has {fields:,}; quote fields that contain {delimiter!r} or set "
-                    "data.delimiter"
+                    f"header has {fields:,}; {advice}"
                 )
+            good += bool(row)
             lines = rows.line_num
+
+
+def _one_more(rows: list[list[str]], fields: int) -> str | None:
+    """What to do where each row has one field more than the header; None where it is not so."""
+    if any(len(row) != fields + 1 for row in rows):
+        return None
+    if not any(row[-1] for row in rows):
+        return "so has each row near it, the last one empty: delete the delimiter at the rows' ends"
+    return (
+        "so has each row near it: give the first field a name in the header (R's write.table "
+        "leaves that of the row names out; row.names = FALSE leaves them out too)"
+    )
 
 
 def _parsed(text: str, delimiter: str, max_line_bytes: int) -> Any:
@@ -162,6 +195,9 @@ def _check_text(path: str, before: int, data: bytes) -> None:
             f"{path}: not UTF-8 but UTF-16 text, by its first bytes; save it as UTF-8, or run "
             "`iconv -f UTF-16 -t UTF-8` on it"
         )
+    for magic, what in _NO_CSV.items() if not before else ():
+        if re.match(magic, data):
+            raise UserError(f"{path}: not a CSV but {what}")
     if (at := data.find(b"\0")) >= 0:
         raise UserError(
             f"{path}, line {_line(path, before + at)}: not UTF-8 text: it has a NUL byte, as "

@@ -95,8 +95,8 @@ class DataOptions(Params):
         64 << 20,
         ge=1 << 16,
         le=1 << 30,
-        description="largest row of a CSV, in bytes, line ends in quotes included; a larger one is "
-        "refused before it fills the memory",
+        description="largest row, in bytes: of a CSV line ends in quotes included, of Parquet its "
+        "texts, of TFRecord its record; a larger one is refused before it fills the memory",
     )
     rare_classes: Literal["error", "drop"] | MergeRare = Field(
         "error",

@@ -28,7 +28,7 @@ from .files import Format, open_binary
 from .kinds import Kind, join
 from .notes import Note
 from .params import IngestParams, SplitParams
-from .rows import Block, FileRows, check_columns, check_name, in_identity
+from .rows import Block, FileRows, check_columns, check_name, check_times, in_identity
 
 MAX_CLASSES = 1000
 _MOST_POINTS_OFF = 0.005  # of a class's rows, before split.duplicates: auto lets copies part
@@ -44,6 +44,7 @@ class FileScan:
       names: columns in their order.
       kinds: column -> kind, joined over the file.
       used: column -> the kinds under which its values were converted.
+      times: kind of values of `order_by` -> the first row that has one.
       failed: a value could not be used under the kinds known by then.
       rows: number of rows.
       unlabelled: number of rows without a label, first_unlabelled the first of them, from 0.
@@ -58,6 +59,7 @@ class FileScan:
     names: list[str] = field(default_factory=list)
     kinds: dict[str, Kind] = field(default_factory=dict)
     used: dict[str, set[Kind]] = field(default_factory=dict)
+    times: dict[Kind, str] = field(default_factory=dict)
     failed: bool = False
     rows: int = 0
     unlabelled: int = 0
@@ -198,7 +200,7 @@ def scan_file(
     """
     rows = FileRows(path, file_format, params, kinds)
     facts = Facts(params, len(rows.header or ()), is_csv=file_format == "csv", everything=all_facts)
-    scan = FileScan(path, rows.header or [], rows.kinds, rows.used, facts=facts.columns)
+    scan = FileScan(path, rows.header or [], rows.kinds, rows.used, rows.times, facts=facts.columns)
     index: dict[str, int] = {}
     blocks: list[dict[str, np.ndarray]] = []
     for first_row, batch in rows.batches():
@@ -229,8 +231,8 @@ def check_scans(scans: Sequence[FileScan], file_format: Format, params: IngestPa
     """Checks what all files have together.
 
     Raises:
-      UserError: there are no rows, no column of a name in `params`, or a file that declares its
-        columns lacks one that another has.
+      UserError: there are no rows, no column of a name in `params`, a file that declares its
+        columns lacks one that another has, or times of one have an offset and of another none.
     """
     if not any(scan.rows for scan in scans):
         raise UserError(f"{_where(scans)}: no rows, at most a header; add data")
@@ -249,6 +251,10 @@ def check_scans(scans: Sequence[FileScan], file_format: Format, params: IngestPa
                 f"{scan.path}: no column {missing[0]!r}, which {other.path} has; give all files "
                 "the same columns or exclude it"
             )
+    times: dict[Kind, str] = {}
+    for scan in sorted(scans, key=lambda s: s.path):
+        times = {**scan.times, **times}
+    check_times(times, params)
 
 
 def join_kinds(scans: Sequence[FileScan], file_format: Format) -> dict[str, Kind]:

@@ -1,5 +1,6 @@
 """One file's rows as features, classes, weights and identities, a block at a time."""
 
+import bisect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from .kinds import (
     lengths,
     typed,
     whole_names,
+    without_null_values,
 )
 from .params import IngestParams
 
@@ -144,6 +146,11 @@ def check_columns(where: str, names: Sequence[str], params: IngestParams) -> Non
         hint = close_names(params.label, list(names))
         if other := sources.other_delimiter(list(names)):
             hint += f"; the file seems to be delimited by {other!r}: set data.delimiter"
+        elif len(names) == 1 and params.label in names[0].split():
+            hint += (
+                "; its fields seem to stand between blanks: set data.delimiter: ' ' where it is "
+                "one each, else write the file with commas"
+            )
         raise UserError(f"data.label: no column {params.label!r} in {where}; {hint}")
     others = [("data.weight", params.weight), ("data.group_by", params.group_by)]
     others += [("data.order_by", params.order_by), *(("split.key", n) for n in params.split.key)]
@@ -166,6 +173,21 @@ def check_columns(where: str, names: Sequence[str], params: IngestParams) -> Non
             )
     if not set(kept) - {params.label, params.weight}:
         raise UserError(f"{where}: no feature columns are left beside the label")
+
+
+def check_times(times: Mapping[Kind, str], params: IngestParams) -> None:
+    """Raises UserError where times have an offset in one place and none in another.
+
+    Args:
+      times: kind of values of `order_by` -> the first row that has one.
+      params: what the user said.
+    """
+    if {*_TIMES} <= times.keys():
+        raise UserError(
+            f"data.order_by: column {params.order_by!r} has times with an offset from UTC "
+            f"({times[Kind.ZONED]}) and times without ({times[Kind.TIME]}), which have no order; "
+            "give all of them an offset, or none"
+        )
 
 
 def text_format(name: str, params: IngestParams) -> TextFormat:
@@ -224,6 +246,7 @@ class FileRows:
       header: the file's columns; None for TFRecord, whose rows alone tell.
       kinds: column -> its kind, joined over the batches learned so far.
       used: column -> the kinds under which its values were converted.
+      times: kind of values of `order_by` -> the first row that has one.
     """
 
     def __init__(
@@ -238,6 +261,7 @@ class FileRows:
         self._excluded = frozenset(params.exclude)
         self.kinds: dict[str, Kind] = dict(kinds or {})
         self.used: dict[str, set[Kind]] = {}
+        self.times: dict[Kind, str] = {}
         self.header = sources.column_names(
             path, file_format, params.delimiter, params.max_line_bytes
         )
@@ -302,7 +326,12 @@ class FileRows:
         params = self._params
         passed_over = {params.label, *params.exclude}
         source = dict(self._read_columns(batch))
-        columns = {name: self._typed(first_row, name, column) for name, column in source.items()}
+        columns = {
+            name: column
+            if self._is_bare_key(name) and pa.types.is_integer(column.type)
+            else self._typed(first_row, name, column)
+            for name, column in source.items()
+        }
         if facts is not None:
             for name, column in columns.items():
                 if name not in self._excluded:
@@ -323,6 +352,8 @@ class FileRows:
             if name in needed
         }
         ids = content = joint_ids(list(values), (hashed[n] for n in values), batch.num_rows)
+        for key_name in hashed.keys() & {*params.split.key, params.group_by}:  # a blank is no key
+            hashed[key_name] = np.where(_blank(columns[key_name]), np.uint64(0), hashed[key_name])
         if key := [name for name in params.split.key if name in hashed]:
             known = np.any([hashed[name] != 0 for name in key], axis=0)
             by_key = joint_ids(key, (hashed[name] for name in key), batch.num_rows)
@@ -332,7 +363,9 @@ class FileRows:
             group = hashed[params.group_by].view(np.int64)
             keys = np.where(group == 0, ids, group)
         if params.order_by is not None:
-            times = self._times(first_row, columns.get(params.order_by), batch.num_rows)
+            nothing = pa.nulls(batch.num_rows)
+            is_zoned = getattr(source.get(params.order_by, nothing).type, "tz", None) is not None
+            times = self._times(first_row, columns.get(params.order_by, nothing), is_zoned)
         ties: dict[str, np.ndarray] = {}
         if not in_identity(params.group_by, params):
             ties["group"] = keys
@@ -359,10 +392,16 @@ class FileRows:
         needed = (params.group_by, params.order_by, *params.split.key)
         return name not in self._excluded or name in needed
 
+    def _is_bare_key(self, name: str) -> bool:
+        """Whether of the column's values no more is asked than which are equal."""
+        params = self._params
+        is_key = name in (params.group_by, *params.split.key) and name != params.order_by
+        return is_key and name in self._excluded
+
     def _read_columns(self, batch: pa.RecordBatch) -> Iterator[tuple[str, pa.Array]]:
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             if self._is_read(name):
-                yield name, column
+                yield name, _key(column) if self._is_bare_key(name) else column
 
     def check_values(self, first_row: int, batch: pa.RecordBatch) -> None:
         """Raises UserError where a value cannot be one of a feature, under the kinds so far."""
@@ -376,15 +415,14 @@ class FileRows:
         label = self._params.label
         if label in types and self._format == "parquet" and is_list(types[label]):
             raise _multi_label(label, self._path)
-        bad = [
-            f"{name!r} has type {kind}" for name, kind in types.items() if not kind_of_type(kind)
-        ]
+        bad = {name: kind for name, kind in types.items() if not kind_of_type(kind)}
         if bad:
+            named = ", ".join(f"{name!r} has type {kind}" for name, kind in [*bad.items()][:5])
             more = f" and {len(bad) - 5} more columns" if len(bad) > 5 else ""
-            raise UserError(
-                f"{self._path}: column {', '.join(bad[:5])}{more}, which is not supported; exclude "
-                "it, or make columns of one value a row of it"
-            )
+            advice = "exclude it, or make columns of one value a row of it"
+            if bad.keys() <= self._excluded:
+                advice = "write it as text, or name another key or time"
+            raise UserError(f"{self._path}: column {named}{more}, which is not supported; {advice}")
 
     def _declared(self, name: str, column: pa.Array, known: Kind) -> Kind:
         here = f"{self._path}: column {name!r}"
@@ -412,14 +450,21 @@ class FileRows:
                 "several values; leave the list empty or fill the value"
             ) from error
         except pa.ArrowException as error:
-            if "not in range" in str(error):
+            where = f"{self._path}, rows from {first_row + 1:,} on, column {name!r}"
+            is_out = name in self._excluded
+            exclude = "" if is_out else "exclude the column, or "
+            said = " ".join(str(error).split())[:200]
+            if "not in range" in said and kind is Kind.FLOAT:
                 raise UserError(
-                    f"{self._path}, rows from {first_row + 1:,} on, column {name!r}: an integer "
-                    f"beyond int64 ({error}); exclude the column, or store it as text or float"
+                    f"{where} is {column.type}, in another file floating point, which does not "
+                    f"hold all integers beyond 2**53 ({said}); {exclude}write it as int64 in all "
+                    "files (pandas' Int64 may have gaps)"
                 ) from error
+            if "not in range" in said:
+                advice = "store it as float" if is_out else f"{exclude}store it as text or float"
+                raise UserError(f"{where}: an integer beyond int64 ({said}); {advice}") from error
             raise UserError(
-                f"{self._path}, rows from {first_row + 1:,} on, column {name!r} as {kind.value}: "
-                f"{' '.join(str(error).split())[:200]}; exclude the column or store it otherwise"
+                f"{where} as {kind.value}: {said}; {exclude}store it otherwise"
             ) from error
         if kind is Kind.FLOAT and (row := first_infinite(result)) is not None:
             raise UserError(
@@ -470,37 +515,96 @@ class FileRows:
             raise UserError(f"{wanted}; {self._at(first_row, row)} {found}")
         return weight.cast(pa.float32(), safe=False)
 
-    def _times(self, first_row: int, time: pa.Array | None, rows: int) -> np.ndarray:
+    def _times(self, first_row: int, time: pa.Array, is_zoned: bool) -> np.ndarray:
         name = str(self._params.order_by)
         kind = self.kinds.get(name, Kind.NULL)
-        if time is None or kind is Kind.NULL or time.null_count:
-            missing = np.asarray(pc.is_null(time)) if time is not None else np.ones(rows, bool)
-            at = self._at(first_row, int(np.argmax(missing)))
+        if is_list(time.type):
+            raise UserError(f"{self._wanted_times()}; {self._path} holds lists there")
+        if kind is Kind.TEXT:
+            time = without_null_values(self._decoded(first_row, time), LABEL_FORMAT)
+        if time.null_count:
+            at = self._at(first_row, int(np.argmax(np.asarray(pc.is_null(time)))))
             raise UserError(
                 f"data.order_by: column {name!r} has a missing value ({at}); fill it, drop the "
                 "row or leave data.order_by out"
             )
-        wanted = f"data.order_by: column {name!r} must hold numbers or ISO 8601 dates or times"
-        if is_list(time.type):
-            raise UserError(f"{wanted}; {self._path} holds lists there")
         if kind is Kind.TEXT:
-            text = time.cast(pa.large_binary()).cast(pa.string(), safe=False)
-            kind = kind_of_text(text)
-            if kind not in _TIMES:
-                example = next(v for v in text if kind_of_text(pa.array([v.as_py()])) not in _TIMES)
-                raise UserError(f"{wanted}; {self._path} holds {example.as_py()!r} there")
-            time = typed(text, kind)
+            kind = self._kind_of_times(first_row, time)
+            time = typed(time, kind)
+        self._learn_time(Kind.ZONED if is_zoned else kind, first_row)
         if kind is not Kind.FLOAT:
             return np.asarray(time.cast(pa.int64()))
         # IEEE 754 floats compare as their bits do, negative ones in reverse; +0.0 unites the zeros.
         bits = (np.asarray(time) + 0.0).view(np.int64)
         return np.where(bits < 0, bits ^ _LOW_BITS, bits)
 
+    def _wanted_times(self) -> str:
+        name = self._params.order_by
+        return f"data.order_by: column {name!r} must hold numbers or ISO 8601 dates or times"
+
+    def _decoded(self, first_row: int, column: pa.Array) -> pa.Array:
+        """Texts (large_binary) of `order_by` as strings."""
+        try:
+            return column.cast(pa.string())
+        except pa.ArrowInvalid as error:
+            values = column.to_pylist()
+            row = next(i for i, value in enumerate(values) if value and not _is_utf8(value))
+            raise UserError(
+                f"{self._wanted_times()}; {self._at(first_row, row)} holds {values[row][:60]!r}, "
+                "which is not UTF-8 text"
+            ) from error
+
+    def _kind_of_times(self, first_row: int, text: pa.Array) -> Kind:
+        """TIME or ZONED, the kind of all the texts, of which none is null."""
+        kind = kind_of_text(text)
+        if kind in _TIMES:
+            return kind
+        odd = bisect.bisect_left(
+            range(len(text)), True, key=lambda row: kind_of_text(text[: row + 1]) not in _TIMES
+        )
+        if (other := kind_of_text(text[odd : odd + 1])) not in _TIMES:
+            raise UserError(
+                f"{self._wanted_times()}; {self._at(first_row, odd)} holds {text[odd].as_py()!r}"
+            )
+        self._learn_time(kind_of_text(text[:1]), first_row)
+        self._learn_time(other, first_row + odd)
+        return other
+
+    def _learn_time(self, kind: Kind, row: int) -> None:
+        self.times.setdefault(kind, self._at(row, 0))
+        check_times(self.times, self._params)
+
 
 def _record_batch(columns: Mapping[str, pa.Array], rows: int) -> pa.RecordBatch:
     if not columns:
         columns = {"": pa.nulls(rows)}
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _key(column: pa.Array) -> pa.Array:
+    """A column of which only equality counts as one that can be hashed, where there is a way."""
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_fixed_size_binary(column.type):
+        return column.cast(pa.binary())
+    return column
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _blank(column: pa.Array) -> np.ndarray | bool:
+    """Whether each text of a `typed` column is blank, bool [n]; False where it has no texts."""
+    if not pa.types.is_large_binary(column.type):
+        return False
+    return np.asarray(pc.match_substring_regex(column, r"^\s*$").fill_null(False))
 
 
 def _multi_label(name: str, where: str) -> UserError:

@@ -504,12 +504,16 @@ def _by_position(X: Any) -> Any:
 
 def _by_name(error: UserError, X: Any) -> UserError:
     """`error`, about `_by_position(X)`, with the names of columns and parameters as given."""
-    told = str(error).replace("rebalance.", "")
-    if isinstance(X, pd.DataFrame):
-        told = _COLUMNS.sub(
-            lambda found: _NUMBER.sub(lambda n: str(X.columns[int(n[1])]), found[0]), told
+
+    def told(line: str) -> str:
+        line = line.replace("rebalance.", "")
+        if not isinstance(X, pd.DataFrame):
+            return line
+        return _COLUMNS.sub(
+            lambda found: _NUMBER.sub(lambda n: str(X.columns[int(n[1])]), found[0]), line
         )
-    return UserError(told)
+
+    return UserError(*map(told, error.args))
 
 
 def _named(made: Any, X: Any) -> Any:

@@ -186,7 +186,7 @@ class RebalanceParams(RebalanceOptions):
         try:
             super().__init__(**{name: _classes_named(value) for name, value in given.items()})
         except ValidationError as error:
-            raise UserError("\n".join(_in_words(error, type(self)))) from None
+            raise UserError(*_in_words(error, type(self))) from None
 
 
 def _classes_named(value: Any) -> Any:

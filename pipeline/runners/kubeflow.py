@@ -157,7 +157,7 @@ def _targets(config: Config, section: KubeflowSection, where: str) -> _Targets:
             "s3://bucket/serving"
         )
     if wrong:
-        raise UserError("\n".join(wrong))
+        raise UserError(*wrong)
     return _Targets(**found)  # type: ignore[arg-type]
 
 
@@ -190,7 +190,7 @@ def _check_expansion(config: Config, where: str) -> None:
         if found in text
     ]
     if wrong:
-        raise UserError("\n".join(wrong))
+        raise UserError(*wrong)
 
 
 def _check_secrets(config: Config, where: str) -> None:
@@ -209,7 +209,7 @@ def _check_secrets(config: Config, where: str) -> None:
         if any(secrets_in(chosen))
     ]
     if wrong:
-        raise UserError("\n".join(wrong))
+        raise UserError(*wrong)
 
 
 def _columns(config: Config, sample: str | None, where: str) -> tuple[str, ...]:

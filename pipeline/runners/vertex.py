@@ -47,7 +47,7 @@ class Place:
                 "--location: missing; give it or set $GOOGLE_CLOUD_REGION, such as europe-west4"
             )
         if wrong:
-            raise UserError("\n".join(wrong))
+            raise UserError(*wrong)
 
 
 def build_request(
@@ -63,7 +63,7 @@ def build_request(
 
     place.check()
     if wrong := list(_wrong(job, place)):
-        raise UserError("\n".join(wrong))
+        raise UserError(*wrong)
     now = now or datetime.now(timezone.utc)
     return types.CreatePipelineJobRequest(
         parent=f"projects/{place.project}/locations/{place.location}",
@@ -97,7 +97,8 @@ def submit(job: Job, place: Place, *, dry_run: bool, say: Say, platform: bool = 
     given = "".join(f", {k}={v!r}" for k, v in job.parameters.items())
     what = f"{name} (root {_root(job)}{given})"
     if dry_run:
-        say(f"{what}: would be started\ndry run: nothing was changed")
+        say(f"{what}: would be started")
+        say("dry run: nothing was changed")
         return
     _send(request, place)
     say(

@@ -1,7 +1,10 @@
 """Our errors are found again in what Beam makes of an exception in a worker."""
 
+import pickle
+
 import apache_beam as beam
 import pytest
+import tensorflow as tf
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from tfx_imbalance.components.errors import DataCheckError, UserError, recognise
@@ -21,6 +24,26 @@ def test_an_error_raised_in_a_worker_keeps_kind_and_words(kind: type[Exception])
         _ = pipeline | beam.Create([kind(words)]) | beam.Map(_fail)
     found = recognise(raised.value)
     assert (type(found), str(found)) == (kind, words)
+
+
+def test_each_argument_is_a_line_also_behind_beam() -> None:
+    error = UserError("a\nb\x1b.csv: bad", "c.csv: worse")
+    told = "a\\nb\\x1b.csv: bad\nc.csv: worse"
+    assert str(error) == told == str(pickle.loads(pickle.dumps(error)))
+    wrapped = recognise(UserError(f"{error} [while running 'x'-ptransform-1']"))
+    assert wrapped is not None and str(wrapped).startswith("a\\nb\\x1b.csv: bad")
+    assert str(recognise(UserError(*error.args[:-1], "c.csv: worse [while running 'x']"))) == told
+
+
+def test_an_error_in_a_traced_function_keeps_its_words() -> None:
+    def fail(x: tf.Tensor) -> tf.Tensor:
+        if x is not None:
+            raise UserError("column 'x': bad")
+        return x
+
+    with pytest.raises(UserError) as raised:
+        tf.function(fail)(tf.constant(1))
+    assert str(recognise(raised.value)) == "column 'x': bad"
 
 
 @pytest.mark.parametrize("kind", [UserError, DataCheckError])

@@ -77,6 +77,18 @@ def test_blocks_are_of_the_asked_size_and_in_the_order_of_files(tmp_path, suffix
     ]
 
 
+def test_blocks_of_long_records_have_fewer_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(examples_io, "_BLOCK_BYTES", 1000)
+    path = str(tmp_path / "a.tfrecord")
+    records = [bytes([i]) * 3_000_000 for i in range(9)] + [b"x"] * 9
+    with tf.io.TFRecordWriter(path) as writer:
+        for record in records:
+            writer.write(record)
+    blocks = list(examples_io.read_blocks([path]))
+    assert [r for block in blocks for r in block] == records
+    assert max(sum(map(len, block)) for block in blocks) < 10_000_000
+
+
 def test_a_corrupt_file_is_an_error(tmp_path):
     path = tmp_path / "a.tfrecord.gz"
     with tf.io.TFRecordWriter(str(path), "GZIP") as writer:

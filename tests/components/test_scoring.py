@@ -53,7 +53,7 @@ def write(path, x, labels, weights=None):
 
 
 def test_rows_of_all_files_and_blocks_come_in_order(model_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(examples_io.read_blocks, "__defaults__", (7,))
+    monkeypatch.setattr(examples_io.read_blocks, "__defaults__", (7, None))
     x = np.linspace(0, 1, 40).astype(np.float32)
     labels = ["yes" if i % 3 == 0 else "no" for i in range(40)]
     files = [

@@ -214,3 +214,24 @@ def test_a_gz_that_is_cut_between_two_records_is_refused(tmp_path, cut):
     (tmp_path / "cut.tfrecord.gz").write_bytes(packed)
     with pytest.raises(UserError, match=r"cut\.tfrecord\.gz: truncated"):
         list(tfrecord.read_frames(str(tmp_path / "cut.tfrecord.gz")))
+
+
+@pytest.mark.parametrize("name", ["a.tfrecord", "a.tfrecord.gz"])
+@pytest.mark.parametrize("size", [101, 1 << 40])
+def test_a_record_that_is_too_long_is_refused_by_its_length(tmp_path, name, size):
+    """What follows its length is never waited for."""
+    last = tfrecord.headers(np.array([size])).tobytes() + bytes(9)
+    if size < 1 << 20:
+        last = framed([bytes(size)]).buffer
+    data = framed([b"x" * 100, b""]).buffer + last
+    pack = gzip.compress if name.endswith(".gz") else bytes
+    (tmp_path / name).write_bytes(pack(data))
+    frames = tfrecord.read_frames(str(tmp_path / name), max_record_bytes=100)
+    message = rf"{name}, row 3: a record of {size:,} bytes, more than 100; raise data"
+    with pytest.raises(UserError, match=message):
+        list(frames)
+
+
+def test_a_record_of_the_greatest_length_is_read(tmp_path):
+    path = write(tmp_path / "a", [b"x" * 100] * 3)
+    assert len(next(tfrecord.read_frames(path, max_record_bytes=100))) == 3

@@ -55,6 +55,23 @@ def test_arguments_are_told_harmlessly(
     assert_harmless(out + err)
 
 
+def test_a_path_forges_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "d").mkdir()
+    path = tmp_path / "d" / "a\nerror: forged\n.csv"
+    path.write_text("x,z\n1,2\n")
+    for data in (path, f"{path}x"):
+        assert called(monkeypatch, "init", str(data), "--label", "y") == 2
+        [line] = capfd.readouterr().err.splitlines()
+        assert line.startswith("error: data.") and "a\\nerror: forged\\n.csv" in line
+    path.write_text("x,y\n" + "1,a\n2,b\n" * 30)
+    config = tmp_path / "b\nerror: forged"
+    assert called(monkeypatch, "init", str(path), "--label", "y", "-o", str(config)) == 0
+    out, err = capfd.readouterr()
+    assert not [line for line in (out + err).splitlines() if line.startswith("error")]
+
+
 def test_values_in_errors_are_told_harmlessly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tfx_imbalance.components import examples_io
 from tfx_imbalance.components.errors import DataCheckError, UserError
+from tfx_imbalance.components.example_gen import sources
 from tfx_imbalance.components.example_gen.params import IngestParams
 from tfx_imbalance.components.example_gen.preflight import inspect
 
@@ -217,6 +219,74 @@ def test_bad_parquet_columns(ingest, tmp_path, columns, message):
     pq.write_table(pa.table(table), tmp_path / "a.parquet")
     with pytest.raises(UserError, match=message):
         ingest(tmp_path / "a.parquet")
+
+
+MIXED = r"data\.order_by: column 't' has times with an offset .*{}, row {}\) and times without .*{}"
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (["2020-01-01", ""], r"column 't' has a missing value \(.*, row 2\)"),
+        (["", "2020-01-01"], r"has a missing value \(.*, row 1\)"),
+        ([b"2020-01-01", b"\xff\xfe"], r"a\.parquet, row 2 holds b'\\xff\\xfe', .* not UTF-8"),
+        (["2020-01-01", "soon"], r"must hold numbers or ISO 8601 .* row 2 holds 'soon'"),
+        (
+            ["2020-01-01", "2020-01-02", "2020-01-03T00:00:00Z"],
+            MIXED.format("parquet", 3, r"parquet, row 1\)"),
+        ),
+        (["2020-01-01T00:00:00+01:00", "2020-01-02"], MIXED.format("parquet", 1, r"row 2\)")),
+    ],
+)
+def test_bad_times_in_parquet_texts(ingest, tmp_path, times, message):
+    times = (times * 60)[:60]
+    pq.write_table(
+        pa.table({"t": times, "x": range(60), "y": ["a", "b"] * 30}), tmp_path / "a.parquet"
+    )
+    with pytest.raises(UserError, match=message):
+        ingest(tmp_path / "a.parquet", order_by="t")
+
+
+def test_blank_times_in_one_block_of_a_large_file_are_named(ingest, tmp_path):
+    times = pa.array([f"2020-01-01T00:00:{i % 60:02d}" for i in range(69_999)] + [" "])
+    table = pa.table({"t": times, "x": range(70_000), "y": ["a", "b"] * 35_000})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"has a missing value \(.*, row 70000\)"):
+        ingest(tmp_path / "a.parquet", order_by="t")
+
+
+@pytest.mark.parametrize("name", ["{}.csv", "{}.parquet", "{}.tfrecord"])
+@pytest.mark.parametrize("there", ["in a block", "in two blocks", "in two files"])
+def test_times_with_and_without_an_offset_have_no_order(
+    ingest, write, tmp_path, monkeypatch, name, there
+):
+    naive = [f"2020-01-01T00:00:{i:02d}" for i in range(30)]
+    zoned = [f"2020-01-02T00:00:{i:02d}Z" for i in range(30)]
+    table = {"x": list(range(30)), "y": ["a", "b"] * 15}
+    if there == "in two files":
+        write("d/" + name.format("a"), {"t": naive, **table})
+        write("d/" + name.format("b"), {"t": zoned, **table})
+        message = MIXED.format(r"b\.\w+", 1, r"a\.\w+, row 1\)")
+    else:
+        if there == "in two blocks":
+            monkeypatch.setattr(sources, "_block_rows", lambda columns: 30)
+            monkeypatch.setattr(examples_io.read_blocks, "__defaults__", (30, None))
+        write("d/" + name.format("a"), {n: v + v for n, v in table.items()} | {"t": naive + zoned})
+        message = MIXED.format(r"a\.\w+", 31, r"a\.\w+, row 1\)")
+    with pytest.raises(UserError, match=message):
+        ingest(tmp_path / "d", order_by="t", exclude=("t",))
+
+
+def test_timestamps_of_two_files_with_and_without_a_zone_have_no_order(ingest, write, tmp_path):
+    times = pa.array(range(60), pa.timestamp("s"))
+    table = {"t": times, "x": range(60), "y": ["a", "b"] * 30}
+    write("d/a.parquet", table)
+    assert len(ingest(tmp_path / "d", order_by="t").rows) == 60
+    write("d/b.parquet", {**table, "t": times.cast(pa.timestamp("s", "UTC"))})
+    with pytest.raises(UserError, match=MIXED.format(r"b\.parquet", 1, r"a\.parquet, row 1\)")):
+        ingest(tmp_path / "d", order_by="t")
+    for path in (tmp_path / "d").iterdir():
+        assert len(ingest(path, order_by="t").rows) == 60
 
 
 def test_a_multi_label_of_tfrecords_is_refused(ingest, write):

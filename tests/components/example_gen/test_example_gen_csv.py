@@ -1,12 +1,16 @@
 """CSV files as people have them: read as pandas reads them, or refused in one line."""
 
+import bz2
 import gzip
 import io
+import lzma
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from tfx_imbalance.components.errors import UserError
@@ -111,12 +115,62 @@ BAD = {
 }
 
 
+def trailing(text, to):
+    """The text with something behind each line but the first."""
+    header, *lines = text.splitlines()
+    return "\n".join([header, *(line + to for line in lines)]) + "\n"
+
+
+def packed(name):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, GOOD)
+    return file.getvalue()
+
+
+ROWS = "\n".join(GOOD.splitlines()[1:])
+BAD |= {
+    "Excel's first line": ("sep=;\r\n" + GOOD, r"first line is Excel's 'sep=;', .* delete"),
+    "Excel's first line behind a mark": (
+        "\ufeffsep=,\n" + GOOD,
+        r"first line is Excel's 'sep=,', .* data\.delimiter: ','",
+    ),
+    "R's row names": (GOOD.replace("a,b,y", "b,y"), r"line 2: 3 fields, .* has 2; .* row\.names"),
+    "trailing delimiters": (trailing(GOOD, ","), r"line 2: 4 fields, .* delete the delimiter"),
+    "one trailing delimiter": (
+        GOOD.replace("\n0,0,yes", "\n0,0,yes,"),
+        r"line 2: .*; quote fields",
+    ),
+    "trailing delimiters later": (
+        "a,b,y\n1,2,no\n" + trailing("\n" + ROWS, ","),
+        r"line 4: 4 fields, .* quote fields",
+    ),
+    "zip": (packed("a.csv"), r"a\.csv: not a CSV but a zip archive or a workbook .*unpack"),
+    "bzip2": (bz2.compress(GOOD.encode()), r"packed by bzip2: run bunzip2"),
+    "xz": (lzma.compress(GOOD.encode()), r"packed by xz"),
+    "zstd": (pa.compress(GOOD.encode(), "zstd", asbytes=True), r"packed by zstd"),
+    "Parquet": (b"PAR1\x15\x04\x15", r"a Parquet file"),
+}
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_bad_files_are_refused_in_one_line(rows, name):
     content, message = BAD[name]
     with pytest.raises(UserError, match=message) as caught:
         rows(content, max_line_bytes=1 << 16)
     assert "\n" not in str(caught.value)
+
+
+def test_texts_that_begin_as_other_formats_do_are_read(rows):
+    for name in ("BZh", "PAR1", "PK", "sep", "sep="):
+        assert list(rows(GOOD.replace("a,", f"{name},", 1)))
+
+
+def test_fields_between_blanks_are_told(ingest, tmp_path):
+    (tmp_path / "a.txt").write_text(GOOD.replace(",", " "))
+    with pytest.raises(UserError, match=r"no column 'y' in .*set data\.delimiter: ' '"):
+        ingest(tmp_path / "a.txt")
+    assert len(ingest(tmp_path / "a.txt", delimiter=" ").rows) == 200
 
 
 @pytest.mark.parametrize("name", ["a.csv.gz", "a", "a.parquet", "a.tfrecord.gz", "a.tfrecord"])

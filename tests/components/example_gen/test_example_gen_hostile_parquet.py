@@ -1,4 +1,4 @@
-"""A Parquet file that has code in it is refused and the code never run."""
+"""A Parquet file that has code in it is refused and the code never run; long texts are bounded."""
 
 import ast
 import pickle
@@ -10,6 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+
+from tfx_imbalance.components.errors import UserError
+from tfx_imbalance.components.example_gen import sources
 
 REPOSITORY = Path(__file__).parents[3]
 MESSAGE = "bad.parquet: has a column of a pickled Python type"
@@ -124,3 +127,51 @@ def test_no_other_module_opens_files_that_declare_types():
                 if any(n.startswith("pyarrow.") and n.split(".")[1] in openers for n in names):
                     found.add(path.relative_to(REPOSITORY).as_posix())
     assert found == {"components/example_gen/sources.py"}
+
+
+LONG = "x" * 50_000
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([LONG, "short", None, LONG] * 100),
+        pa.array([LONG, "short", None, LONG] * 100).dictionary_encode(),
+        pa.array([LONG.encode(), b"\xff", None, b""] * 100, pa.large_binary()),
+        pa.array([[LONG], [], None, ["short"]] * 100),
+        pa.array([["a", LONG], [], None, [None]] * 100, pa.large_list(pa.large_string())),
+    ],
+    ids=lambda column: str(column.type),
+)
+@pytest.mark.parametrize("coded", [True, False])
+def test_blocks_of_long_texts_have_fewer_rows(tmp_path, monkeypatch, column, coded):
+    monkeypatch.setattr(sources, "_BLOCK_TEXT", 1 << 20)
+    path = str(tmp_path / "a.parquet")
+    pq.write_table(pa.table({"i": range(400), "s": column}), path, use_dictionary=coded)
+    blocks = list(sources.read(path, "parquet"))
+    assert [row for block in blocks for row in block.column("s").to_pylist()] == column.to_pylist()
+    assert max(block.column("s").get_total_buffer_size() for block in blocks) < 3_000_000
+
+
+def test_texts_that_repeat_take_no_memory_until_they_are_read(tmp_path):
+    """A file of some KB whose texts are 300 GB."""
+    codes = pa.array([0] * 60_000, pa.int32())
+    column = pa.DictionaryArray.from_arrays(codes, pa.array([LONG * 100]))
+    path = str(tmp_path / "a.parquet")
+    pq.write_table(pa.table({"s": column}), path, compression="zstd")
+    assert next(sources.read(path, "parquet")).num_rows < 20
+    with pytest.raises(
+        UserError, match=r"a\.parquet, row 1: a row of 5,000,000 bytes, more than 1"
+    ):
+        next(sources.read(path, "parquet", max_line_bytes=1_000_000))
+
+
+@pytest.mark.parametrize("coded", [True, False])
+def test_a_row_that_is_too_long_is_named(tmp_path, coded):
+    path = str(tmp_path / "a.parquet")
+    columns = {"s": ["a"] * 70_000, "t": [b"b"] * 69_999 + [b"b" * 100]}
+    pq.write_table(pa.table(columns), path, use_dictionary=coded)
+    message = r"row 70,000: a row of 101 bytes, more than 100; raise data\.max_line_bytes"
+    with pytest.raises(UserError, match=message):
+        list(sources.read(path, "parquet", max_line_bytes=100))
+    assert sum(b.num_rows for b in sources.read(path, "parquet", max_line_bytes=101)) == 70_000

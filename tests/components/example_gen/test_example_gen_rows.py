@@ -116,6 +116,17 @@ def test_rows_without_a_group_stand_alone(ingest, write):
     assert found.summary.counts["train"] == {"no": 140, "yes": 140}
 
 
+@pytest.mark.parametrize("blank", ["", " "])
+@pytest.mark.parametrize("options", [{"group_by": "g"}, {"split": {"key": ("g",)}}])
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.tfrecord"])
+def test_a_blank_text_is_no_group_and_no_key(ingest, write, name, options, blank):
+    table = labelled(g=[blank] * 400, x=list(range(400)))
+    table["g"][:4] = ["one"] * 4
+    found = ingest(write(name, table), exclude=("g",), **options)
+    assert len({row["split"] for row in found.rows[:4]}) == 1
+    assert found.summary.counts["train"] == {"no": 140, "yes": 140}
+
+
 @pytest.mark.parametrize(
     "times",
     [

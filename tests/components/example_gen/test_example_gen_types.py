@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -99,6 +100,55 @@ def test_all_columns_of_such_types_are_named_at_once(tmp_path):
     path = parquet(tmp_path / "a.parquet", **columns)
     with pytest.raises(UserError, match=r"'x0' has type .*'x4' has type .* and 2 more columns"):
         inspect(path, IngestParams(label="y"))
+
+
+KEYS = {
+    "uint64": pa.array([2**63 + i // 2 for i in INTS], pa.uint64()),
+    "uuid": pa.array([(i // 2).to_bytes(16, "big") for i in INTS], pa.binary(16)),
+    "dictionary": pa.array([2**63 + i // 2 for i in INTS], pa.uint64()).dictionary_encode(),
+    "not UTF-8": pa.array([b"\xff%d" % (i // 2) for i in INTS]),
+}
+
+
+@pytest.mark.parametrize("options", [{"group_by": "k"}, {"split": {"key": ("k",)}}])
+@pytest.mark.parametrize("name", KEYS)
+def test_an_excluded_key_needs_its_identity_alone(ingest, tmp_path, name, options):
+    path = parquet(tmp_path / "a.parquet", k=KEYS[name])
+    inspect(path, IngestParams(label="y", exclude=("k",), **options))
+    found = ingest(path, exclude=("k",), **options)
+    by = "_group_id" if "group_by" in options else "_row_id"
+    assert [found.column(by).index(k) for k in found.column(by)] == [i - i % 2 for i in INTS]
+    splits = found.column("split")
+    assert splits[::2] == splits[1::2] and set(splits) == {"train", "val", "test"}
+
+
+def test_keys_beyond_2_to_the_53_are_exact_beside_a_file_of_floats(ingest, tmp_path):
+    parquet(tmp_path / "a.parquet", k=pa.array([2**53 + i for i in INTS]))
+    parquet(tmp_path / "b.parquet", k=pa.array([None, *map(float, INTS[1:])]))
+    found = ingest(tmp_path, exclude=("k",), group_by="k")
+    assert len(set(found.column("_group_id")[:N])) == N
+
+
+def test_integers_beyond_2_to_the_53_beside_a_file_of_floats_are_told_as_such(ingest, tmp_path):
+    parquet(tmp_path / "a.parquet", x=pa.array([2**53 + i for i in INTS]))
+    parquet(tmp_path / "b.parquet", x=pa.array([None, *map(float, INTS[1:])]))
+    message = r"a\.parquet.*column 'x' is int64, in another file floating point.*beyond 2\*\*53 \("
+    with pytest.raises(UserError, match=message) as caught:
+        ingest(tmp_path)
+    assert "beyond int64" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "column"),
+    [
+        ({"group_by": "k"}, pa.array(INTS, pa.time32("s"))),
+        ({"order_by": "k"}, pa.array([2**63 + i for i in INTS], pa.uint64())),
+    ],
+)
+def test_what_is_out_already_is_not_told_to_be(ingest, tmp_path, options, column):
+    with pytest.raises(UserError, match="column 'k'") as caught:
+        ingest(parquet(tmp_path / "a.parquet", k=column), exclude=("k",), **options)
+    assert not re.search("exclude|text or float", str(caught.value))
 
 
 def test_labels_beyond_int64_are_class_names(ingest, tmp_path):
