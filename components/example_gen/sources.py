@@ -196,10 +196,15 @@ def _parts(
     path: str, first_row: int, batch: pa.RecordBatch, max_line_bytes: int
 ) -> Iterator[pa.RecordBatch]:
     """The batch in parts that have about _BLOCK_TEXT bytes of text when decoded, or one row."""
+    texts = [column for column in batch.columns if kind_of_type(column.type) is Kind.TEXT]
+    if not any(is_list(column.type) for column in texts):
+        most = sum(getattr(column, "dictionary", column).nbytes for column in texts)  # of a row
+        if most <= max_line_bytes and most * batch.num_rows <= _BLOCK_TEXT:
+            yield batch
+            return
     sizes = np.zeros(batch.num_rows, np.int64)
-    for column in batch.columns:
-        if kind_of_type(column.type) is Kind.TEXT:
-            sizes += _text_bytes(column)
+    for column in texts:
+        sizes += _text_bytes(column)
     if (long := np.flatnonzero(sizes > max_line_bytes)).size:
         raise UserError(
             f"{path}, row {first_row + long[0] + 1:,}: a row of {sizes[long[0]]:,} bytes, more "
@@ -227,7 +232,7 @@ def _decoded(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     columns = []
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         kind = schema.field(name).type
-        if kind_of_type(column.type) is Kind.TEXT:
+        if column.type != kind and kind_of_type(column.type) is Kind.TEXT:
             if is_list(column.type):  # what is cast is all that the lists of the batch hold
                 column = column.take(pa.array(range(len(column))))
             column = column.cast(kind.value_type if pa.types.is_dictionary(kind) else kind)
