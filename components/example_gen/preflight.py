@@ -277,7 +277,9 @@ def guess_cells(path: str, params: IngestParams) -> CellFormat:
         header = sources.column_names(file, "csv", params.delimiter, params.max_line_bytes) or []
         passed_over = {params.label, *params.exclude}
         wanted = [name for name in header if name not in passed_over]
-        for batch in sources.read(file, "csv", params.delimiter, wanted):
+        for batch in sources.read(
+            file, "csv", params.delimiter, wanted, max_line_bytes=params.max_line_bytes
+        ):
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
                 cells.setdefault(name, _Cells(formats)).learn(column)
     # The first of the best: max keeps the order.
@@ -327,7 +329,9 @@ def _readings(
             break
         header = sources.column_names(file, "csv", params.delimiter, params.max_line_bytes) or []
         names = [name for name in header if name in wanted]
-        for batch in sources.read(file, "csv", params.delimiter, names):
+        for batch in sources.read(
+            file, "csv", params.delimiter, names, max_line_bytes=params.max_line_bytes
+        ):
             for name in wanted.intersection(batch.schema.names) - set(found):
                 cells = batch.column(name)
                 cells = cells.filter(pc.match_substring_regex(cells, rf"(?:^|\d)[{separators}]\d"))
