@@ -9,8 +9,9 @@ Canonical content: a number is its value, whatever holds it (1, 1.0, true and th
 same; so are 0.5 and the text "0.5"), at the full precision of int64 and float64, with one NaN and
 one zero; a text is a number where it is exactly what that number is written as ("01", "1.0" and
 " 1" are texts); other text and bytes are UTF-8; a scalar is a list of length 1; null, an empty list
-and an absent column are the same. So a column that gains a decimal, a gap or a word leaves the
-identities of the other rows alone.
+and an absent column are the same. So a column of numbers that gains a decimal, a gap or a word
+leaves the identities of the other rows alone; one of dates, truth values or numbers written oddly
+("01", "$5", "1.50") that a word turns into text does not.
 """
 
 import functools

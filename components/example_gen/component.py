@@ -52,9 +52,10 @@ class StratifiedExampleGen(FileBasedExampleGen):
     of this identity it is, from 0, over all splits.
 
     Columns under `exclude` are dropped; `group_by` and `order_by` may be among them, and are
-    features otherwise. With `split.mode` stable a row (or a group) keeps its split for ever, which
-    data that come in spans require; equal rows in different groups then go with their groups. With
-    `split.key` a row's identity is that of these columns, so that a new column leaves it alone.
+    features otherwise. With `split.mode` stable a row (or a group) keeps its split while its
+    values are read alike, which data that come in spans require; equal rows in different groups
+    then go with their groups, and that is told. With `split.key` a row's identity is that of
+    these columns, so that a new column leaves it alone.
 
     ```
     example_gen = StratifiedExampleGen(

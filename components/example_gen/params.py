@@ -24,7 +24,9 @@ class SplitParams(Params):
     mode: Literal["exact", "stable"] = Field(
         "exact",
         description="exact: each class in proportion, to one row; stable: a row keeps its split "
-        "for ever, shares are approximate; spans need it",
+        "whatever other rows there are, as long as its values are read alike (a word among dates, "
+        "or among numbers such as 007 or $5, makes the column text); shares are approximate; spans "
+        "need it",
     )
     train: float = Field(0.7, gt=0, lt=1, description="share of rows to learn from")
     val: float = Field(
@@ -36,13 +38,15 @@ class SplitParams(Params):
         description="rows of one identity. together: in one split, right for copies of one event; "
         "apart: each for itself, right for a table of few distinct rows, where the splits would "
         "miss their shares otherwise; auto: together while each class meets its share in each "
-        "split within the larger of 0.5 points and one row, else apart; together where mode is "
-        "stable. With group_by groups stay whole, and together unites groups that share a row",
+        "split within the larger of 0.5 points and one row (with order_by while no more than 0.5% "
+        "of the rows miss the split of their time), else apart; together where mode is stable or a "
+        "key is set. With group_by groups stay whole, and together unites groups that share a row",
     )
     key: tuple[str, ...] = Field(
         (),
         description="columns that alone make a row's identity, so that a new column leaves it and "
-        "the row's split; they may be under data.exclude. None: all features make it",
+        "the row's split; they may be under data.exclude. None: all features make it. Where "
+        "duplicates is apart, all features still tell rows of one key apart",
     )
 
     @model_validator(mode="after")

@@ -52,7 +52,8 @@ class FileScan:
       counts: int64 [n_classes, 3], rows of each class in each split; stable splits only.
       facts: column -> what is known of its values.
       parts: of the labelled rows in their order: `ids` int64 and `classes` int32; where needed
-        `keys` and `times` int64; and what orders equal rows, under names of copies.TIES.
+        `keys` and `times` int64, of stable splits `split` int8; and what orders equal rows, under
+        names of copies.TIES.
     """
 
     path: str
@@ -223,6 +224,7 @@ def scan_file(
         split = splits.stable(keys, _shares(params.split), params.seed)
         cells = np.bincount(parts["classes"] * len(SPLITS) + split, minlength=len(index) * 3)
         scan.counts = cells.reshape(-1, len(SPLITS))
+        parts["split"] = split
     scan.parts = parts
     return scan
 
@@ -349,6 +351,7 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
             if scan.counts is not None:
                 counts[[index[name] for name in scan.class_names]] += scan.counts
         keys = split = np.zeros(0, np.int64)
+        told += _stable_parting(scans, params)
     else:
         parts: dict[str, np.ndarray] = {"classes": np.concatenate(classes)}
         for part in ("ids", "keys", "times"):
@@ -359,6 +362,7 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
         counts = _counts(parts["classes"], assigned.rows)
         if kept == "apart" and params.split.duplicates == "auto":
             told.append(_parting(_parted(parts["ids"], assigned.rows), params))
+        told += _out_of_time(assigned, parts, params)
     if (empty := counts.sum(axis=0) == 0).any():
         raise UserError(
             f"split.{SPLITS[int(np.argmax(empty))]}: no row falls in this split; {rows:,} rows are "
@@ -379,13 +383,77 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
 
 
 def _parting(rows: int, params: IngestParams) -> Note:
-    what = "rows" if params.order_by else "a class"
+    missed = "the splits would miss their shares of a class by more than 0.5 points"
+    if params.order_by is not None:
+        missed = "more than 0.5% of the rows would miss the split of their time"
     return Note(
         name="duplicates_apart",
-        message=f"{rows:,} rows have an equal row in another split: with equal rows together the "
-        f"splits would miss their shares of {what} by more than 0.5 points; if equal rows are "
-        "copies of one event, set split.duplicates: together",
+        message=f"{rows:,} rows have an equal row in another split: with equal rows together "
+        f"{missed}; if equal rows are copies of one event, set split.duplicates: together",
     )
+
+
+def _stable_parting(scans: Sequence[FileScan], params: IngestParams) -> list[Note]:
+    """What groups make of equal rows where each goes by its own hash.
+
+    Raises:
+      UserError: equal rows are in different splits, but the user said that they must not.
+    """
+    if params.group_by is None:
+        return []
+    ids, split = (np.concatenate([scan.parts[name] for scan in scans]) for name in ("ids", "split"))
+    if not (rows := _parted(ids, split)):
+        return []
+    found = (
+        f"{rows:,} rows have an equal row in another split, in another group of "
+        f"{params.group_by!r}: with split.mode: stable each group goes by itself"
+    )
+    if params.split.duplicates == "together":
+        raise UserError(
+            f"split.duplicates: together cannot be kept: {found}; set split.duplicates: auto, or "
+            "split.mode: exact, which unites such groups"
+        )
+    return [
+        Note(
+            name="duplicates_apart",
+            message=f"{found}; if equal rows are copies of one event, set split.mode: exact, which "
+            "unites such groups",
+        )
+    ]
+
+
+def _out_of_time(
+    found: "_Assigned", parts: Mapping[str, np.ndarray], params: IngestParams
+) -> list[Note]:
+    """What staying together makes of a split by time."""
+    if params.order_by is None:
+        return []
+    misplaced = _misplaced(found, parts, params)
+    if misplaced <= _allowed(len(found.rows)):
+        return []
+    units = f"groups of {params.group_by!r}" if params.group_by else "equal rows"
+    advice = "" if params.group_by else ", set split.duplicates: apart where they need not"
+    return [
+        Note(
+            name="rows_out_of_time",
+            column=params.order_by,
+            message=f"{misplaced:,} of {len(found.rows):,} rows are not in the split of their time "
+            f"by {params.order_by!r}: {units} stay together and are as old as their oldest row, so "
+            f"train has rows newer than some of val's and test's{advice}",
+        )
+    ]
+
+
+def _misplaced(found: "_Assigned", parts: Mapping[str, np.ndarray], params: IngestParams) -> int:
+    """Number of rows that would be in another split if each went by its own time."""
+    times = parts["times"]
+    alone = splits.temporal(np.arange(len(times)), times, _shares(params.split))
+    return 0 if alone is None else int((alone != found.rows).sum())
+
+
+def _allowed(rows: int) -> float:
+    """Rows that may miss their split before `split.duplicates: auto` lets copies part."""
+    return max(_MOST_POINTS_OFF * rows, 1)
 
 
 def _class_counts(scans: Sequence[FileScan]) -> dict[str, int]:
@@ -420,7 +488,7 @@ def load_result(path: str) -> Plan:
         if head == b"{":
             stored = json.loads(head + file.read())
             known = {cls.__name__: cls for cls in (UserError, DataCheckError)}
-            raise known[stored["error"]](stored["message"])
+            raise known[stored["error"]](*stored["message"].split("\n"))
     return Plan.load(path)
 
 
@@ -465,6 +533,8 @@ def _assign(
     """Keeps copies together or not, as `split.duplicates` says."""
     if params.split.duplicates != "auto":
         return _assigned(parts, copies, names, params, params.split.duplicates)
+    if params.split.key:  # rows of one key are told apart by all features, and so by a new column
+        return _assigned(parts, copies, names, params, "together")
     try:
         together = _assigned(parts, copies, names, params, "together")
     except UserError:
@@ -481,12 +551,15 @@ def _assign(
 def _missed(found: _Assigned, parts: Mapping[str, np.ndarray], params: IngestParams) -> float:
     """How far shares are missed, 1 being as far as `split.duplicates: auto` puts up with.
 
-    They are the classes' shares; where time assigns the rows, which knows no classes, the rows'.
+    They are the classes' shares; where time assigns the rows, which knows no classes, all rows'
+    and how many are not in the split of their time.
     """
     counts = _counts(parts["classes"], found.rows)
-    if params.order_by is not None:
-        counts = counts.sum(axis=0, keepdims=True)
-    return splits.worst_miss(counts, _shares(params.split), _MOST_POINTS_OFF, 1)
+    if params.order_by is None:
+        return splits.worst_miss(counts, _shares(params.split), _MOST_POINTS_OFF, 1)
+    counts = counts.sum(axis=0, keepdims=True)
+    shares = splits.worst_miss(counts, _shares(params.split), _MOST_POINTS_OFF, 1)
+    return max(shares, _misplaced(found, parts, params) / _allowed(len(found.rows)))
 
 
 def _assigned(

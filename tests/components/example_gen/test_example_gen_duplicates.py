@@ -154,3 +154,73 @@ def test_copies_apart_do_not_depend_on_sharding(ingest, tmp_path):
             text = csv_text({column: [values[k] for k in part] for column, values in table.items()})
             (tmp_path / name / f"{i}.csv").write_text(text)
     assert ingest(tmp_path / "one").content() == ingest(tmp_path / "many").content()
+
+
+def repeated_in_time(rows=3000, kinds=400):
+    """Rows of few kinds, one a second."""
+    rng = np.random.default_rng(0)
+    return {
+        "when": [*range(rows)],
+        "a": rng.integers(0, kinds, rows).tolist(),
+        "y": [("yes", "no", "no", "no", "no")[k % 5] for k in range(rows)],
+    }
+
+
+def test_equal_rows_part_where_together_they_would_leave_their_time(ingest, write):
+    table = repeated_in_time()
+    found = ingest(write("a.csv", table), order_by="when", exclude=("when",))
+    assert size(found) == {"train": 2100, "val": 450, "test": 450}
+    assert sorted(row["a"] for row in found.rows if row["split"] == "test") == sorted(
+        table["a"][2550:]
+    )
+    [note] = found.summary.notes
+    assert (note.name, found.summary.copies) == ("duplicates_apart", "apart")
+    assert "miss the split of their time" in note.message
+
+
+@pytest.mark.parametrize(
+    ("options", "units"),
+    [
+        ({"split": {"duplicates": "together"}}, "equal rows stay"),
+        ({"group_by": "a"}, "groups of 'a' stay"),
+    ],
+)
+def test_rows_that_are_not_in_the_split_of_their_time_are_told(ingest, write, options, units):
+    table = repeated_in_time(300, 40)
+    found = ingest(write("a.csv", table), order_by="when", exclude=("when",), **options)
+    time_splits = np.repeat([*found.summary.counts], [210, 45, 45]).tolist()
+    in_time = Counter(zip(table["a"], time_splits, strict=True))
+    there = Counter((row["a"], row["split"]) for row in found.rows)
+    moved = sum((in_time - there).values())
+    [note] = [note for note in found.summary.notes if note.name == "rows_out_of_time"]
+    assert note.column == "when" and units in note.message
+    # Of equal rows it cannot be seen which one moved: no fewer than these.
+    assert int(note.message.split()[0]) >= moved > 3
+
+
+def test_a_key_keeps_its_rows_together_so_that_a_new_column_moves_none(ingest, write):
+    table = few_kinds(1000)
+    options = {"split": {"key": ["a", "b"], "mode": "exact"}}
+    before = ingest(write("a.csv", table), **options)
+    after = ingest(write("b.csv", {**table, "c": [*range(1000)]}), **options)
+    assert before.summary.copies == after.summary.copies == "together"
+    assert size(before) == size(after)
+    assert before.splits() == after.splits()
+
+
+def test_equal_rows_that_stable_groups_part_are_told_or_refused(ingest, write):
+    rng = np.random.default_rng(0)
+    table = {
+        "g": [*range(600)],
+        "a": rng.integers(0, 200, 600).tolist(),
+        "y": rng.choice(["no", "yes"], 600).tolist(),
+    }
+    options = {"group_by": "g", "exclude": ("g",)}
+    found = ingest(write("a.csv", table), **options, split={"mode": "stable"})
+    parted = {row for row, where in found.splits().items() if len(where) > 1}
+    times = Counter(found.column("_row_id"))
+    [note] = found.summary.notes
+    assert note.name == "duplicates_apart"
+    assert note.message.startswith(f"{sum(times[row] for row in parted):,} rows ")
+    with pytest.raises(UserError, match=r"split\.duplicates: together cannot be kept"):
+        ingest(write("a.csv", table), **options, split={"mode": "stable", "duplicates": "together"})
