@@ -1,6 +1,7 @@
 """Classes too small for three splits are refused, dropped or merged, as the config says."""
 
 import pytest
+from pydantic import ValidationError
 
 from tfx_imbalance.components.errors import UserError
 from tfx_imbalance.components.example_gen.params import IngestParams
@@ -101,6 +102,18 @@ def test_nothing_rare_changes_nothing(ingest, write, table):
     path = write("a.csv", table(["no"] * 50 + ["yes"] * 20))
     assert ingest(path).content() == ingest(path, rare_classes="drop").content()
     assert not ingest(path, rare_classes={"merge": "other"}).summary.notes
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\n", "\u00a0", "\u2003", "\u3000"])
+def test_blanks_around_the_merged_class_are_passed_over_as_around_any(ingest, write, table, blank):
+    named = {"merge": f"{blank}no{blank}{blank}"}
+    found = counted(ingest(write("a.csv", table()), rare_classes=named))
+    assert found == {"no": 63, "yes": 30, "few": 4}
+    labels = [f"{blank}no" if name == "no" else name for name in LABELS]
+    found = counted(ingest(write("b.parquet", table(labels)), rare_classes=named))
+    assert found == {"no": 63, "yes": 30, "few": 4}
+    with pytest.raises(ValidationError, match=r"merge\n.*at least 1 character"):
+        IngestParams(label="y", rare_classes={"merge": blank})
 
 
 def test_a_merged_class_that_is_still_rare_is_refused(ingest, write, table):
