@@ -158,8 +158,8 @@ def test_a_wide_number_is_the_same_whatever_holds_it():
     unscaled=st.lists(
         st.none()
         | st.integers(-(2**54), 2**54)
-        | st.sampled_from([115, 2**53, -(2**63), 2**63, 2**64 - 1, 2**64, 10**37])
-        | st.integers(-(10**38) + 1, 10**38 - 1),
+        | st.sampled_from([115, 2**53, -(2**63), 2**63, 2**64 - 1, 2**64, 10**35])
+        | st.integers(-(10**35), 10**35),
         min_size=1,
     ),
     scale=st.sampled_from([2, 0, 4, 22, 23, 38, -2]),
