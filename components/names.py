@@ -1,5 +1,7 @@
 """Names that more than one room must agree on. Each stands here and nowhere else."""
 
+import hashlib
+import re
 from typing import Literal
 
 ROW_ID = "_row_id"
@@ -40,6 +42,15 @@ def reserved_for(column: str) -> str | None:
         if column == name or (name.endswith("*") and column.startswith(name[:-1])):
             return purpose
     return None
+
+
+def in_file_name(column: str) -> str:
+    """A column's name as part of a file's: at most 100 bytes, a long one with its digest."""
+    name = re.sub(r"[^\w.-]", "_", column).encode()
+    if len(name) > 100:
+        digest = hashlib.sha256(column.encode()).hexdigest()[:16]
+        return f"{name[:80].decode(errors='ignore')}_{digest}"
+    return name.decode()
 
 
 TRAIN, VAL, TEST = "train", "val", "test"

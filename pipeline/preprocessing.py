@@ -11,7 +11,6 @@ all numeric columns (`number_figures`).
 """
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from inspect import signature
@@ -24,7 +23,7 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 
 from ..components.errors import UserError
-from ..components.names import BOOKKEEPING
+from ..components.names import BOOKKEEPING, in_file_name
 from .number_figures import Figures, difference, number_figures, ranks
 from .preprocessing_params import PreprocessingParams
 
@@ -32,8 +31,6 @@ Inputs = Mapping[str, tf.Tensor | tf.SparseTensor]
 
 MISSING = "<missing>"
 """Stands for an absent or empty category; it has id 0 in every vocabulary."""
-
-NOT_IN_NAMES = r"[^\w.-]"  # of files
 
 
 def transform_config(
@@ -199,7 +196,7 @@ def _write_vocabularies(
         if value != MISSING.encode() and b"\n" not in value and b"\r" not in value:
             ranked[column].append(value)
     for column, (name, values) in enumerate(zip(names, ranked, strict=True)):
-        path = os.path.join(directory, f"vocabulary_{column}_{re.sub(NOT_IN_NAMES, '_', name)}")
+        path = os.path.join(directory, f"vocabulary_{column}_{in_file_name(name)}")
         with tf.io.gfile.GFile(path, "wb") as file:
             file.write(b"\n".join([MISSING.encode(), *values[:max_size]]) + b"\n")
         yield beam.pvalue.TaggedOutput(str(column), path)

@@ -1,8 +1,8 @@
 """What a user may say about the data and its splits."""
 
-from typing import Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 from typing_extensions import Self
 
 from ..params import Params
@@ -60,7 +60,9 @@ class SplitParams(Params):
 class MergeRare(Params):
     """Rows of rare classes get one class."""
 
-    merge: str = Field(min_length=1, description="class that rows of rare classes get; new or not")
+    merge: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = Field(
+        description="class that rows of rare classes get; new or not"
+    )
 
 
 class DataOptions(Params):

@@ -1,13 +1,14 @@
 """Classes of fewer rows than `data.min_class_rows`: left alone, dropped, or merged into one."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from ..errors import UserError
+from .kinds import Kind, kind_of_label, label_values
 from .notes import Note
 from .params import IngestParams
 
@@ -36,7 +37,7 @@ def becomes_of(counts: Mapping[str, int], params: IngestParams) -> dict[str, str
     rare = sorted(name for name, rows in counts.items() if rows < params.min_class_rows)
     if params.rare_classes == "drop":
         return dict.fromkeys(rare)
-    other = params.rare_classes.merge
+    other = _as_class(params.rare_classes.merge, counts.keys())
     becomes: dict[str, str | None] = {name: other for name in rare if name != other}
     rows = counts.get(other, 0) + sum(counts[name] for name in becomes)
     if rare and rows < params.min_class_rows:
@@ -46,6 +47,14 @@ def becomes_of(counts: Mapping[str, int], params: IngestParams) -> dict[str, str
             f"({params.min_class_rows:,}); name a larger class, or set data.rare_classes: drop"
         )
     return becomes
+
+
+def _as_class(name: str, classes: Collection[str]) -> str:
+    """The class that `name` is in a CSV beside the others: 1.0 is 1, TRUE is true."""
+    kind = kind_of_label(pa.array([*classes, name], pa.string()))
+    if name in classes or kind not in (Kind.INT, Kind.BOOL):
+        return name
+    return str(label_values(pa.array([name]), kind).cast(pa.string())[0])
 
 
 def merged_counts(counts: Mapping[str, int], becomes: Mapping[str, str | None]) -> dict[str, int]:

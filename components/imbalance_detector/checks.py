@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
-from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from ..names import SPLITS, TRAIN
-from .counts import LabelCounts, Statistics, find_feature, overall
+from .counts import LabelCounts, Statistics, find_feature, has_values, overall
 from .params import DetectorParams, Severity
 from .report import Check, Imbalance
 
@@ -19,6 +19,16 @@ _SHARE_OFF, _ROWS_OFF = 0.02, 2
 """A split may miss its share of a class by this part of its rows, or by so many rows."""
 _MOST_LISTED = 10
 """A message names at most so many classes, columns or anomalies."""
+_TYPES = {"INT": "whole numbers", "FLOAT": "decimal numbers", "BYTES": "text"}
+_UNREAD = (
+    schema_pb2.DEPRECATED,
+    schema_pb2.DISABLED,
+    schema_pb2.PLANNED,
+    schema_pb2.ALPHA,
+    schema_pb2.DEBUG_ONLY,
+    schema_pb2.VALIDATION_DERIVED,
+)
+"""Stages of features that Transform leaves out."""
 
 
 def run_checks(
@@ -59,7 +69,7 @@ def required_values(
     own = {r.dense_tensor.column_name for g in groups for r in g.tensor_representation.values()}
     found = []
     for feature in schema.feature:
-        if not feature.HasField("shape") or feature.name in own:
+        if not _is_read(feature) or not feature.HasField("shape") or feature.name in own:
             continue
         values = math.prod(dim.size for dim in feature.shape.dim)
         for split, of_split in statistics.items():
@@ -82,6 +92,44 @@ def required_values(
         else f"every row has the values that {schema_file} requires"
     )
     return _check("required_values", bool(found), message)
+
+
+def column_types(
+    statistics: Mapping[str, Statistics], schema: schema_pb2.Schema, schema_file: str
+) -> Check:
+    """Whether the values have the types that a curated schema says; Transform fails on others.
+
+    Args:
+      statistics: split -> its statistics.
+      schema: the curated schema.
+      schema_file: where it is from.
+    """
+    found = []
+    for feature in filter(_is_read, schema.feature):
+        said = schema_pb2.FeatureType.Name(feature.type)
+        held: dict[str, list[str]] = {}
+        for split, of_split in statistics.items():
+            column = find_feature(overall(of_split), feature.name)
+            if column and has_values(column):
+                kind = statistics_pb2.FeatureNameStatistics.Type.Name(column.type)
+                held.setdefault("BYTES" if kind == "STRING" else kind, []).append(split)
+        for kind, splits in held.items():
+            if kind != said:
+                what = f"{kind} ({_TYPES.get(kind, 'no feature')}) in {', '.join(splits)}"
+                found.append(f"column {feature.name!r} is {said}, and the data have {what}")
+        if not held and said not in _TYPES:
+            found.append(f"column {feature.name!r} is {said}, and none of {', '.join(_TYPES)}")
+    message = (
+        f"{schema_file} says other types than the data have: {_listed(found)}; set the columns' "
+        "type in the schema to what the data have, or write the data in the schema's types"
+        if found
+        else f"every column has the type that {schema_file} says"
+    )
+    return _check("column_types", bool(found), message)
+
+
+def _is_read(feature: schema_pb2.Feature) -> bool:
+    return not feature.deprecated and feature.lifecycle_stage not in _UNREAD
 
 
 def percent(share: float) -> str:

@@ -9,7 +9,7 @@ from ..class_weights import ClassWeightParams, Scheme, class_weights
 from ..errors import UserError
 from ..example_gen.notes import Note
 from ..names import BOOKKEEPING, SPLITS, TRAIN
-from .checks import required_values, run_checks, shares
+from .checks import column_types, required_values, run_checks, shares
 from .counts import (
     LabelCounts,
     Statistics,
@@ -96,7 +96,8 @@ def detect(
     report.checks = run_checks(report, labels, schema, params)
     report.checks += [Check(name=n.name, level="warn", message=n.message) for n in notes]
     if params.schema_file:
-        report.checks.append(required_values(statistics, schema, params.schema_file))
+        for check in (column_types, required_values):
+            report.checks.append(check(statistics, schema, params.schema_file))
     report.recommendation = recommend(report)
     return report
 

@@ -11,6 +11,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 
+from tfx_imbalance.components.trainer.input import Feature
+from tfx_imbalance.components.trainer.learners.warm_start import Inputs
 from tfx_imbalance.pipeline.preprocessing import preprocessing_fn, transform_config
 from tfx_imbalance.pipeline.preprocessing_params import PreprocessingParams
 
@@ -149,6 +151,18 @@ def test_odd_names_and_odd_values_of_text_do_no_harm(rows, columns):
     ids = dict(zip(names, columns["city/../town"].tolist(), strict=True))
     # A value of two lines cannot stand in a vocabulary file; it counts as unseen.
     assert ids == {"Bern": 1, "Rome": 2, "two\nlines": 3, "<missing>": 0}
+
+
+def test_long_names_of_text_columns_have_vocabularies_that_a_warm_start_finds(rows, analyze):
+    names = ["\u9867\u5ba2\u306e\u4f4f\u6240" * 17 + end for end in "ab"]
+    given = [{names[0]: row["job"], names[1]: row["city/../town"], "y": row["y"]} for row in rows]
+    spec = {names[0]: SOME_TEXT, names[1]: TEXT, "y": TEXT}
+    found = analyze(given, PreprocessingParams(), spec)
+    ids = found(given)
+    features = [Feature(name, 1, categories=9) for name in names]
+    vocabularies = Inputs.of(found.output, features, ["no", "yes"]).vocabularies
+    assert [vocabularies[name][1] for name in names] == [b"clerk", b"Bern"]
+    assert ids[names[0]][0] == 1 and len(set(ids[names[1]])) == 4
 
 
 def test_the_order_of_the_rows_does_not_matter(rows, columns, analyze):

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from ...names import EXTRA_DIR, NETWORK_FILE
+from ...names import EXTRA_DIR, NETWORK_FILE, in_file_name
 from ..input import Feature
 from ..params import MlpParams
 
@@ -58,7 +58,7 @@ class Inputs:
             of_column.setdefault(column.group(1) if column else "", []).append(name)
         vocabularies, others = {}, set(files)
         for feature in features:
-            found = of_column.get(re.sub(r"[^\w.-]", "_", feature.name), [])
+            found = of_column.get(in_file_name(feature.name), [])
             if feature.categories and len(found) == 1:
                 content = _content(os.path.join(folder, found[0]))
                 vocabularies[feature.name] = content.split(b"\n")[:-1]

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter, defaultdict
-from decimal import Decimal
+from decimal import Context, Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -106,6 +106,7 @@ def test_rows_without_a_label_have_no_number(ingest, tmp_path):
     assert numbers == {0: 1, 1: 1, 2: 1, 3: 1, 4: 1}
 
 
+WIDEST = Context(prec=60)
 WIDE = [10**19 + i for i in range(300)]
 
 
@@ -149,6 +150,56 @@ def test_a_wide_number_is_the_same_whatever_holds_it():
     ]
     found = {int(exact_hash(source, typed(source, kind))[0]) for source, kind in sources}
     assert found == {int(column_hash(pa.array([10**19 + 1], pa.uint64()))[0])}
+
+
+@pytest.mark.parametrize("width", [pa.decimal128, pa.decimal256])
+@settings(deadline=None, max_examples=50)
+@given(
+    unscaled=st.lists(
+        st.none()
+        | st.integers(-(2**54), 2**54)
+        | st.sampled_from([115, 2**53, -(2**63), 2**63, 2**64 - 1, 2**64, 10**35])
+        | st.integers(-(10**35), 10**35),
+        min_size=1,
+    ),
+    scale=st.sampled_from([2, 0, 4, 22, 23, 38, -2]),
+)
+def test_a_decimal_is_the_number_that_its_text_is(width, unscaled, scale):
+    """Oracle: Python's float of the text."""
+    texts = [None if n is None else str(Decimal(n).scaleb(-scale, WIDEST)) for n in unscaled]
+    decimals = pa.array([t and Decimal(t) for t in [None, *texts]], width(38, scale))[1:]
+    expected = [t and float(t) for t in texts]
+    found = typed(decimals, Kind.FLOAT)
+    assert found.to_pylist() == typed(pa.array(texts), Kind.FLOAT).to_pylist() == expected
+    hashes = exact_hash(decimals, found)
+    as_csv = pa.array([t and format(Decimal(t), "f") for t in texts], pa.string())
+    assert hashes.tolist() == exact_hash(as_csv, typed(as_csv, Kind.FLOAT)).tolist()
+    floats = pa.array(expected, pa.float64())
+    small = [value is None or abs(value) < 2**53 for value in expected]
+    assert (hashes == exact_hash(floats, floats))[small].all()
+
+
+def test_prices_are_the_same_rows_and_groups_whatever_holds_them(ingest, tmp_path):
+    cents = [100 + i for i in range(300)] * 2
+    prices = [Decimal(n).scaleb(-2) for n in cents]
+    holders = {
+        "two": pa.array(prices, pa.decimal128(20, 2)),
+        "four": pa.array(prices, pa.decimal128(20, 4)),
+        "wide": pa.array(prices, pa.decimal256(50, 2)),
+        "double": pa.array([float(price) for price in prices]),
+        "text.csv": [str(price) for price in prices],
+    }
+    found = []
+    for name, price in holders.items():
+        columns = {"price": price, "x": [*range(600)], "y": ["u", "v", "u"] * 200}
+        if name.endswith(".csv"):
+            (tmp_path / name).write_text(csv_text(columns))
+        else:
+            name += ".parquet"
+            pq.write_table(pa.table(columns), tmp_path / name)
+        rows = ingest(tmp_path / name, group_by="price").rows
+        found.append([tuple(row[k] for k in ("_row_id", "_group_id", "split")) for row in rows])
+    assert all(rows == found[0] for rows in found)
 
 
 def test_a_key_of_a_row_leaves_its_identity_and_split_alone_when_a_column_comes(ingest, tmp_path):

@@ -1,10 +1,12 @@
 """Classes too small for three splits are refused, dropped or merged, as the config says."""
 
 import pytest
+from pydantic import ValidationError
 
 from tfx_imbalance.components.errors import UserError
 from tfx_imbalance.components.example_gen.params import IngestParams
 from tfx_imbalance.components.example_gen.preflight import inspect
+from tfx_imbalance.components.example_gen.rare import becomes_of
 
 LABELS = ["no"] * 60 + ["yes"] * 30 + ["very"] * 2 + ["once"] + ["few"] * 4
 
@@ -101,6 +103,43 @@ def test_nothing_rare_changes_nothing(ingest, write, table):
     path = write("a.csv", table(["no"] * 50 + ["yes"] * 20))
     assert ingest(path).content() == ingest(path, rare_classes="drop").content()
     assert not ingest(path, rare_classes={"merge": "other"}).summary.notes
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\n", "\u00a0", "\u2003", "\u3000"])
+def test_blanks_around_the_merged_class_are_passed_over_as_around_any(ingest, write, table, blank):
+    named = {"merge": f"{blank}no{blank}{blank}"}
+    found = counted(ingest(write("a.csv", table()), rare_classes=named))
+    assert found == {"no": 63, "yes": 30, "few": 4}
+    labels = [f"{blank}no" if name == "no" else name for name in LABELS]
+    found = counted(ingest(write("b.parquet", table(labels)), rare_classes=named))
+    assert found == {"no": 63, "yes": 30, "few": 4}
+    with pytest.raises(ValidationError, match=r"merge\n.*at least 1 character"):
+        IngestParams(label="y", rare_classes={"merge": blank})
+
+
+@pytest.mark.parametrize(
+    ("labels", "name", "expected"),
+    [
+        (["1"] * 60 + ["2"] * 30 + ["3"], "1.0", {"1": 61, "2": 30}),
+        (["-1"] * 60 + ["2"] * 30 + ["3"], "-1.00", {"-1": 61, "2": 30}),
+        (["1"] * 60 + ["2"] * 30 + ["3"] * 2 + ["4"], "9.", {"1": 60, "2": 30, "9": 3}),
+        (["1"] * 60 + ["2"] * 30 + ["3"] * 2 + ["4"], "01", {"1": 60, "2": 30, "01": 3}),
+        (["1"] * 60 + ["2"] * 30 + ["3"] * 2 + ["4"], "0.5", {"1": 60, "2": 30, "0.5": 3}),
+        (["a"] * 60 + ["1"] * 30 + ["3"] * 2 + ["4"], "1.0", {"a": 60, "1": 30, "1.0": 3}),
+    ],
+)
+def test_the_merged_class_is_the_one_that_its_name_is_in_a_csv(
+    ingest, write, table, labels, name, expected
+):
+    path = write("a.csv", table(labels))
+    assert counted(ingest(path, rare_classes={"merge": name})) == expected
+    params = IngestParams(label="y", rare_classes={"merge": name})
+    assert inspect(str(path), params).class_counts == expected
+
+
+def test_a_merged_truth_value_is_the_class_of_that_name():
+    params = IngestParams(label="y", rare_classes={"merge": "TRUE"}, min_class_rows=5)
+    assert becomes_of({"true": 9, "false": 3}, params) == {"false": "true"}
 
 
 def test_a_merged_class_that_is_still_rare_is_refused(ingest, write, table):

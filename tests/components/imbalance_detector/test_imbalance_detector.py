@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 import tensorflow_data_validation as tfdv
+from google.protobuf import text_format
 from scipy.stats import entropy
 from tensorflow_data_validation.utils import slicing_util
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
@@ -652,6 +653,57 @@ def test_what_a_curated_schema_requires_and_a_split_lacks_is_told(tmp_path):
     assert not found(
         splits, optional(schema, splits["train"], "y"), schema_file="mine.pbtxt"
     ).failed
+
+
+HELD = {"INT": [1, 2] * 20, "FLOAT": [0.5, 1.0] * 20, "BYTES": ["a", "b"] * 20}
+WORDS = {"INT": "INT (whole numbers)", "FLOAT": "FLOAT (decimal numbers)", "BYTES": "BYTES (text)"}
+
+
+def types_check(data, feature):
+    """The check of one schema of one feature, over the same data in each split."""
+    statistics = dict.fromkeys(SPLITS, statistics_of(data))
+    schema = text_format.Parse(f"feature {{ {feature} }}", schema_pb2.Schema())
+    return check(found(statistics, schema, schema_file="mine.pbtxt"), "column_types"), schema
+
+
+def is_readable(values, schema):
+    """Oracle: whether TensorFlow parses the values by Transform's own reading of the schema."""
+    kind, of_kind = {int: ("int64_list", tf.train.Int64List)}.get(
+        type(values[0]), ("float_list", tf.train.FloatList)
+    )
+    if isinstance(values[0], str):
+        kind, of_kind = "bytes_list", tf.train.BytesList
+        values = [value.encode() for value in values]
+    features = {"a": tf.train.Feature(**{kind: of_kind(value=values[:1])})}
+    record = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    try:
+        spec = schema_utils.schema_as_feature_spec(schema).feature_spec
+        if spec:
+            tf.io.parse_example([record], spec)
+    except (ValueError, tf.errors.InvalidArgumentError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("stage", ["PRODUCTION", "BETA", "DEPRECATED", "PLANNED", "DISABLED"])
+@pytest.mark.parametrize("said", [*HELD, "TYPE_UNKNOWN"])
+@pytest.mark.parametrize("held", HELD)
+def test_a_type_that_a_curated_schema_says_and_the_data_have_not_is_told(held, said, stage):
+    data = pd.DataFrame({"y": ["no", "yes"] * 20, "a": HELD[held]})
+    types, schema = types_check(data, f'name: "a" type: {said} lifecycle_stage: {stage}')
+    assert (types.level == "ok") == is_readable(HELD[held], schema)
+    if types.level != "ok":
+        assert types.level == "fail" and "mine.pbtxt" in types.message
+        words = f"column 'a' is {said}, and the data have {WORDS[held]} in train, val, test"
+        assert words in types.message
+
+
+def test_a_type_is_told_of_the_label_too_and_not_of_columns_without_a_value():
+    data = pd.DataFrame({"y": ["no", "yes"] * 20, "a": [None] * 40})
+    assert "column 'y' is INT" in types_check(data, 'name: "y" type: INT')[0].message
+    assert types_check(data, 'name: "a" type: INT')[0].level == "ok"
+    assert types_check(data, 'name: "gone" type: INT')[0].level == "ok"
+    assert "column 'gone' is TYPE_UNKNOWN" in types_check(data, 'name: "gone"')[0].message
 
 
 def test_executor_fails_with_the_report_and_writes_none(tmp_path):
