@@ -16,7 +16,7 @@ from . import selection, sketch
 from .content import identities, plain
 from .copies import copies_of
 from .features import Features, FeatureType
-from .labels import labels_of, taken
+from .labels import as_given, labels_of, taken
 from .outliers import findings, fit_rows, moved_rows, samples_of
 from .params import RebalanceParams
 from .plan import decide, decides, outcome_tally, plan, planned_tally, prepare
@@ -336,9 +336,9 @@ def _unfit(name: str, column: pd.Series, rows: Any) -> UserError:
     """An error about the first of `rows`, bool [n]."""
     row = int(np.argmax(np.asarray(rows)))
     return UserError(
-        f"column {name!r}: {column.iloc[row]!r} (row {row}) is neither a number that int64 or "
-        "float64 holds nor a category by itself; make the column int64 or float64, say that it is "
-        "categorical, leave it out, or use over or under"
+        f"column {name!r}: {as_given(column.iloc[row])} (row {row}) is neither a number that int64 "
+        "or float64 holds nor a category by itself; make the column int64 or float64, say that it "
+        "is categorical, leave it out, or use over or under"
     )
 
 

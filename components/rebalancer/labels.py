@@ -63,9 +63,10 @@ def labels_of(y: Any) -> Labels:
     classes = tuple(names[i] for i in order)
     for i, name in enumerate(names):
         if names.index(name) < i:
+            one, other = as_given(values[names.index(name)]), as_given(values[i])
             raise UserError(
-                f"y: {values[names.index(name)]!r} and {values[i]!r} are both called {name!r}; "
-                "make them one class, or rename one of them"
+                f"y: {one} and {other} are both called {name!r}; make them one class, or rename "
+                "one of them"
             )
     return Labels(place[found], classes, first[order])
 
@@ -174,7 +175,8 @@ def _name(value: Any, row: int) -> str:
         raise
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         raise UserError(
-            f"y: {value!r} (row {row}) is no class; expected text, whole numbers or truth values"
+            f"y: {as_given(value)} (row {row}) is no class; expected text, whole numbers or truth "
+            "values"
         ) from None
 
 
@@ -185,3 +187,10 @@ def _order(values: Any, names: list[str]) -> list[int]:
         return sorted(range(len(given)), key=given.__getitem__)
     except TypeError:
         return sorted(range(len(given)), key=names.__getitem__)
+
+
+def as_given(value: object) -> str:
+    """A value for a message, the same with every version of NumPy."""
+    if isinstance(value, np.number | np.bool_):
+        return str(value)
+    return repr(value.item() if isinstance(value, np.generic) else value)
