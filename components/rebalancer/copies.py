@@ -17,7 +17,7 @@ from apache_beam.pvalue import AsSingleton, TaggedOutput
 
 from .. import examples_io, hashing
 from ..tfrecord import Frames, read_frames
-from .reading import Block, BlockDoFn, Job, Numbered, Told
+from .reading import Block, BlockDoFn, BlockParser, Job, Numbered, Told
 
 _SHARDS = 64
 _UNIQUE, _REPEATED = "unique", "repeated"
@@ -120,23 +120,21 @@ class _Marks(NamedTuple):
     content: np.ndarray
 
 
-class _Mark(BlockDoFn):
-    """_Marks of a file."""
+class _Mark(beam.DoFn):
+    """_Marks of a file, whose rows are counted through its blocks."""
 
-    def process(self, source: Any, *known: Any) -> Iterator[_Marks]:
-        (repeated,) = known
+    def __init__(self, job: Job) -> None:
+        self._job, self._parse = job, BlockParser(job.layout)
+
+    def process(self, path: str, repeated: np.ndarray) -> Iterator[_Marks]:
         start = 0
-        for frames in read_frames(source) if len(repeated) else ():
+        for frames in read_frames(path) if len(repeated) else ():
             block = self._parse(frames)
             at = np.flatnonzero(np.isin(block.content, repeated))
             if len(at):
                 content = _content(block, at, self._job)
-                yield _Marks(source, start + at, block.content[at], block.codes[at], content)
+                yield _Marks(path, start + at, block.content[at], block.codes[at], content)
             start += len(frames)
-
-    def of(self, block: Block, *known: Any, **more: Any) -> Iterator[Any]:
-        """Not called: `process` above counts rows through a file's blocks."""
-        raise NotImplementedError("rows are marked a file at a time")
 
 
 def _content(block: Block, rows: np.ndarray, job: Job) -> np.ndarray:

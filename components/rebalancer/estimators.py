@@ -9,6 +9,7 @@ SMOTENC) is refused. `n_jobs` changes nothing: searches use all cores.
 
 import re
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar, Final
@@ -55,7 +56,7 @@ _NUMBER: Final = re.compile(r"\bx(\d+)\b")
 _COLUMNS: Final = re.compile(r"column 'x\d+'|(features|ones) \(x\d+(, x\d+)*\)")
 
 
-class _Rows:
+class _Rows(ABC):
     """What all have in common: frames reach the method as they are, and it is `resample`."""
 
     _sampling_type: ClassVar[str]
@@ -123,9 +124,9 @@ class _Grows(_Rows):
         done = self._resampled(X, y, self.sampling_strategy_, **self._options())
         return _named(done.x, X), done.y
 
+    @abstractmethod
     def _options(self) -> dict[str, Any]:
-        """Method and parameters of RebalanceParams; each class below says its own."""
-        raise NotImplementedError(f"{type(self).__name__}._options")
+        """Method and parameters of RebalanceParams."""
 
 
 class _Drops(_Rows):
@@ -145,9 +146,9 @@ class _Drops(_Rows):
         self.sample_indices_ = index
         return _at(X, index), y[index]
 
+    @abstractmethod
     def _options(self) -> dict[str, Any]:
-        """Method and parameters of RebalanceParams; each class below says its own."""
-        raise NotImplementedError(f"{type(self).__name__}._options")
+        """Method and parameters of RebalanceParams."""
 
 
 class RandomOverSampler(_Rows, over_sampling.RandomOverSampler):
