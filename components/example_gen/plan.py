@@ -357,6 +357,11 @@ def make_plan(scans: Sequence[FileScan], kinds: Mapping[str, Kind], params: Inge
         for part in ("ids", "keys", "times"):
             if part in scans[0].parts:
                 parts[part] = np.concatenate([scan.parts[part] for scan in scans])
+        if params.order_by is not None:
+            each = np.arange(len(parts["times"]))
+            in_time = splits.temporal(each, parts["times"], _shares(params.split))
+            if in_time is not None:  # else `_assign` refuses the times
+                parts["in_time"] = in_time
         assigned = _assign(parts, numbers, names, params)
         keys, split, kept = assigned.keys, assigned.split, assigned.copies
         counts = _counts(parts["classes"], assigned.rows)
@@ -428,7 +433,7 @@ def _out_of_time(
     """What staying together makes of a split by time."""
     if params.order_by is None:
         return []
-    misplaced = _misplaced(found, parts, params)
+    misplaced = int((parts["in_time"] != found.rows).sum())
     if misplaced <= _allowed(len(found.rows)):
         return []
     units = f"groups of {params.group_by!r}" if params.group_by else "equal rows"
@@ -442,13 +447,6 @@ def _out_of_time(
             f"train has rows newer than some of val's and test's{advice}",
         )
     ]
-
-
-def _misplaced(found: "_Assigned", parts: Mapping[str, np.ndarray], params: IngestParams) -> int:
-    """Number of rows that would be in another split if each went by its own time."""
-    times = parts["times"]
-    alone = splits.temporal(np.arange(len(times)), times, _shares(params.split))
-    return 0 if alone is None else int((alone != found.rows).sum())
 
 
 def _allowed(rows: int) -> float:
@@ -559,7 +557,8 @@ def _missed(found: _Assigned, parts: Mapping[str, np.ndarray], params: IngestPar
         return splits.worst_miss(counts, _shares(params.split), _MOST_POINTS_OFF, 1)
     counts = counts.sum(axis=0, keepdims=True)
     shares = splits.worst_miss(counts, _shares(params.split), _MOST_POINTS_OFF, 1)
-    return max(shares, _misplaced(found, parts, params) / _allowed(len(found.rows)))
+    misplaced = int((parts["in_time"] != found.rows).sum())
+    return max(shares, misplaced / _allowed(len(found.rows)))
 
 
 def _assigned(
